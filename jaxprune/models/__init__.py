@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxprune.errors import RequestError
+from jaxprune.models import cohere, gemma3, llama
 from jaxprune.models.causal_lm import CausalLM, Family
 from jaxprune.models.fields import with_defaults
-from jaxprune.models.llama import LLAMA
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (LLAMA,)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (cohere.COHERE, gemma3.GEMMA3, llama.LLAMA)
+}
 
 
 def build_model(config: Mapping[str, Any]) -> CausalLM:
@@ -18,9 +20,10 @@ def build_model(config: Mapping[str, Any]) -> CausalLM:
       RequestError: the model type or one of the values is not supported.
     """
     model_type = config.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise RequestError(
-            f"model_type {model_type!r} is not supported; supported: {', '.join(sorted(FAMILIES))}."
+            f"config.json: model_type = {model_type!r} is not supported; "
+            f"supported: {', '.join(sorted(FAMILIES))}."
         )
     family = FAMILIES[model_type]
     return CausalLM(family, family.read_config(with_defaults(config)))

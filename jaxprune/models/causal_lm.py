@@ -1,18 +1,19 @@
 """What a causal language model is here: three pure functions over weights that come and go by section.
 
-A model is cut into *sections*: ``embed``, ``blocks/0`` ... ``blocks/N-1``, ``head``. No object holds weights; each
-function takes the flat parameters of its section, so that a caller decides how many are in memory at once.
+A model is cut into *sections*: ``embed``, ``blocks/0`` ... ``blocks/N-1``, ``head``. No object holds weights;
+each function takes the flat parameters of its section: a caller decides how many are in memory at once.
 
 Shapes: B sequences, T tokens, D hidden size, V vocabulary.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -42,17 +43,18 @@ class Family:
 
     Attributes:
       model_type: Hugging Face's name for it.
-      read_config: reads the ``config.json`` values into the family's frozen config, refusing what it cannot honour.
-        The config has ``num_hidden_layers``, ``hidden_size`` and ``vocab_size`` at least.
-      embedder: module class, built as ``embedder(config, rngs=...)``; tokens ``[B, T]`` -> hidden states ``[B, T, D]``.
+      read_config: reads the ``config.json`` values into the family's frozen config, refusing what it cannot
+        honour. The config has ``num_hidden_layers``, ``hidden_size`` and ``vocab_size`` at least.
+      embedder: module class, built as ``embedder(config, rngs=...)``; ``(tokens_BT, dtype) -> x_BTD``.
       block: module class; ``(x_BTD, constants) -> (x_BTD, activations)``.
-      head: module class; ``x_BTD -> logits_BTV``. With tied embeddings it has the table as a parameter of its own.
-      constants: ``(config, block index) -> constants`` of that block: same tree and shapes for every block, so that all
-        blocks share one compilation.
-      reads: for each linear of a block, the name of the activation that it multiplies. These linears are what is
-        pruned; those that read the same activation share its statistics.
+      head: module class; ``x_BTD -> logits_BTV``. With tied embeddings it has the table as a parameter of its
+        own.
+      constants: ``(config, block index) -> constants`` of that block: same tree and shapes for every block,
+        so that all blocks share one compilation.
+      reads: for each linear of a block, the name of the activation that it multiplies. These linears are what
+        is pruned; those that read the same activation share its statistics.
       names: Hugging Face's tensor name for every parameter, ``{}`` standing for the block's index:
-        ``"block/attention/q_proj/kernel": "model.layers.{}.self_attn.q_proj.weight"``. May name more than one config has.
+        ``"block/q_proj/kernel": "model.layers.{}.self_attn.q_proj.weight"``. May name more than a config has.
     """
 
     model_type: str
@@ -63,6 +65,15 @@ class Family:
     constants: Callable[[Any, int], Constants]
     reads: Mapping[str, str]
     names: Mapping[str, str]
+
+
+def linear_names(where: str, linears: Iterable[str]) -> dict[str, str]:
+    """Returns what ``Family.names`` says of linears that Hugging Face keeps in a block's module ``where``."""
+    return {
+        f"block/{linear}/{ours}": f"model.layers.{{}}.{where}.{linear}.{theirs}"
+        for linear in linears
+        for ours, theirs in (("kernel", "weight"), ("bias", "bias"))
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +104,7 @@ class CausalLM:
         return tensors
 
     def owned_tensors(self, section: str) -> dict[str, Tensor]:
-        """Returns ``tensors(section)`` without those that an earlier section has (a tied table is the embedding's)."""
+        """Returns ``tensors(section)`` without an earlier section's (a tied table is the embedding's)."""
         tensors = self.tensors(section)
         if section != HEAD:
             return tensors
@@ -104,9 +115,11 @@ class CausalLM:
         """Returns what block ``index`` has of its own besides weights."""
         return self.family.constants(self.config, index)
 
-    def embed(self, params: Params, tokens_BT: Int[Array, "B T"], dtype: Any) -> Float[Array, "B T D"]:
-        """Returns the hidden states that enter the first block, in ``dtype``; all later computation keeps it."""
-        return self._module(EMBED, params)(tokens_BT).astype(dtype)
+    def embed(
+        self, params: Params, tokens_BT: Int[Array | np.ndarray, "B T"], dtype: Any
+    ) -> Float[Array, "B T D"]:
+        """Returns the hidden states that enter the first block, in ``dtype``; what follows keeps it."""
+        return self._module(EMBED, params)(tokens_BT, dtype)
 
     def block(
         self, params: Params, constants: Constants, x_BTD: Float[Array, "B T D"]
@@ -122,21 +135,18 @@ class CausalLM:
         return self._module(HEAD, params)(x_BTD).astype(jnp.float32)
 
     def _module(self, kind: str, params: Params) -> Any:
-        graph, _ = self._split(kind)
+        graph, _ = _split(self, kind)
         return nnx.merge(graph, _nested(params))
 
     def _abstract(self, kind: str) -> dict[str, jax.ShapeDtypeStruct]:
-        _, state = self._split(kind)
+        _, state = _split(self, kind)
         return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
-
-    def _split(self, kind: str) -> tuple[nnx.GraphDef, nnx.State]:
-        return _split(self, kind)
 
 
 @functools.lru_cache(maxsize=64)
 def _split(model: CausalLM, kind: str) -> tuple[nnx.GraphDef, nnx.State]:
     """Returns the structure of one kind of section, without weights."""
-    module = {EMBED: model.family.embedder, "block": model.family.block, HEAD: model.family.head}[kind]
+    module: Any = {EMBED: model.family.embedder, "block": model.family.block, HEAD: model.family.head}[kind]
     return nnx.split(nnx.eval_shape(lambda: module(model.config, rngs=nnx.Rngs(0))))
 
 

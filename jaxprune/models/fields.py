@@ -1,5 +1,7 @@
 """Reads a Hugging Face ``config.json`` so that no field of it goes unnoticed."""
 
+import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,50 +9,137 @@ import transformers
 
 from jaxprune.errors import RequestError
 
-# Fields that leave the forward pass of a given checkpoint as it is: bookkeeping, training, and generation.
+# Fields that leave what a given checkpoint computes as it is.
 _WITHOUT_EFFECT = frozenset(
-    """
-    _name_or_path architectures bos_token_id cache_implementation chunk_size_feed_forward dtype eos_token_id id2label
-    initializer_range is_encoder_decoder label2id max_position_embeddings model_type output_attentions
-    output_hidden_states pad_token_id problem_type return_dict torch_dtype transformers_version use_cache
-    """.split()
+    {
+        # bookkeeping
+        *(
+            "_name_or_path",
+            "architectures",
+            "dtype",
+            "finetuning_task",
+            "id2label",
+            "label2id",
+            "model_max_length",
+        ),
+        *("model_type", "num_labels", "prefix", "problem_type", "task_specific_params", "tokenizer_class"),
+        *(
+            "torch_dtype",
+            "transformers.js_config",
+            "transformers_version",
+            "unsloth_fixed",
+            "unsloth_version",
+        ),
+        # how it was trained, and what it was trained for
+        *("attention_dropout", "initializer_range", "max_position_embeddings"),
+        # how fast and in how many pieces it runs, and what is given back
+        *(
+            "_attn_implementation_autoset",
+            "_flash_attn_2_enabled",
+            "attn_implementation",
+            "cache_implementation",
+        ),
+        *("chunk_size_feed_forward", "output_attentions", "output_hidden_states", "output_scores"),
+        *(
+            "pretraining_tp",
+            "return_dict",
+            "return_dict_in_generate",
+            "torchscript",
+            "use_bfloat16",
+            "use_cache",
+        ),
+        # generation
+        *(
+            "bad_words_ids",
+            "begin_suppress_tokens",
+            "bos_token_id",
+            "decoder_start_token_id",
+            "diversity_penalty",
+        ),
+        *("do_sample", "early_stopping", "encoder_no_repeat_ngram_size", "eos_token_id"),
+        *("exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "length_penalty"),
+        *("max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams"),
+        *(
+            "num_return_sequences",
+            "pad_token_id",
+            "remove_invalid_values",
+            "repetition_penalty",
+            "sep_token_id",
+        ),
+        *("suppress_tokens", "temperature", "top_k", "top_p", "typical_p"),
+        # encoder-decoder models' fields, which older files of all models have
+        *("add_cross_attention", "is_decoder", "is_encoder_decoder", "tf_legacy_loss", "tie_encoder_decoder"),
+    }
 )
+# What transformers' classes look at to fill in, or to check, other fields.
+_ASKED_FOR = frozenset(
+    {"bos_token_id", "eos_token_id", "max_position_embeddings", "model_type", "pad_token_id"}
+)
+# Beyond any model, and few enough that a false number here costs neither memory nor time.
+_MAX_BLOCKS = 10_000
 
 
 class ConfigFields:
     """The fields of one configuration, each to be taken once; what is left at the end is an error."""
 
-    def __init__(self, model_type: str, values: Mapping[str, Any]):
-        self._model_type = model_type
+    def __init__(self, model_type: str, values: Mapping[str, Any], *, within: str = ""):
+        """Starts with all of ``values``; ``within`` is the key under which ``config.json`` has them."""
+        self.model_type = model_type
         self._left = dict(values)
+        self._prefix = f"{within}." if within else ""
 
     def take(self, key: str, *supported: Any) -> Any:
-        """Returns the value of ``key``; raises if there is none, or none of the ``supported`` ones if any are named."""
+        """Returns the value of ``key``; raises if there is none, or none of ``supported`` if any are named."""
         if self._left.get(key) is None:
             raise RequestError(
-                f"config.json: a {self._model_type} model needs {key!r}, and it is missing; "
+                f"config.json: a {self.model_type} model needs {self._prefix + key!r}, and it is missing; "
                 "add the value that the model was trained with."
             )
         if supported:
             self._refuse_others(key, supported)
         return self._left.pop(key)
 
-    def take_optional(self, key: str) -> Any | None:
-        """Returns the value of ``key``, or None if the configuration has none."""
-        return self._left.pop(key, None)
+    def take_size(self, key: str) -> int:
+        """Returns the value of ``key``; raises unless it is a whole number above zero."""
+        value = self.take(key)
+        if type(value) is not int or value < 1:
+            raise self.unsupported(f"{key} = {value!r}", "a whole number above zero")
+        return value
+
+    def take_number(self, key: str) -> float:
+        """Returns the value of ``key``; raises unless it is a finite number above zero."""
+        value = self.take(key)
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise self.unsupported(f"{key} = {value!r}", "a finite number above zero")
+        return float(value)
+
+    def take_flag(self, key: str) -> bool:
+        """Returns the value of ``key``; raises unless it is true or false."""
+        value = self.take(key)
+        if type(value) is not bool:
+            raise self.unsupported(f"{key} = {value!r}", "true or false")
+        return value
+
+    def take_fields(self, key: str) -> "ConfigFields":
+        """Returns the fields of the object that ``key`` stands for."""
+        value = self.take(key)
+        if not isinstance(value, Mapping):
+            raise self.unsupported(f"{key} = {value!r}", "an object")
+        return ConfigFields(self.model_type, value, within=self._prefix + key)
+
+    def has(self, key: str) -> bool:
+        """Returns whether there is a value for ``key``."""
+        return self._left.get(key) is not None
 
     def require(self, key: str, *supported: Any) -> None:
         """Raises unless ``key`` is absent or has one of the ``supported`` values."""
-        if self._left.get(key) is not None:
+        if self.has(key):
             self._refuse_others(key, supported)
-        self._left.pop(key, None)
+        self.discard(key)
 
-    def _refuse_others(self, key: str, supported: tuple[Any, ...]) -> None:
-        if self._left[key] not in supported:
-            raise RequestError(
-                f"config.json: {key} = {self._left[key]!r} is not supported for {self._model_type} models; "
-                f"supported: {', '.join(map(repr, supported)) or 'leaving it out'}."
-            )
+    def discard(self, key: str) -> None:
+        """Accepts any value of ``key``: only for what another field says already."""
+        self._left.pop(key, None)
 
     def finish(self) -> None:
         """Raises if a field is left that the family does not honour."""
@@ -58,11 +147,39 @@ class ConfigFields:
             key for key, value in self._left.items() if key not in _WITHOUT_EFFECT and value is not None
         )
         if unknown:
-            found = ", ".join(f"{key} = {self._left[key]!r}" for key in unknown)
+            found = ", ".join(f"{self._prefix}{key} = {self._left[key]!r}" for key in unknown)
             raise RequestError(
-                f"config.json of a {self._model_type} model: found {found}, which jaxprune does not know and will not "
-                "ignore. If it does not change what the model computes, remove it from config.json."
+                f"config.json of a {self.model_type} model: found {found}, which jaxprune does not know and "
+                "will not ignore. If it does not change what the model computes, remove it from config.json."
             )
+
+    def unsupported(self, found: str, supported: str) -> RequestError:
+        """Returns the error that ``found`` ("key = value") is not among what is ``supported``."""
+        return RequestError(
+            f"config.json: {self._prefix}{found} is not supported for {self.model_type} models; "
+            f"supported: {supported}."
+        )
+
+    def _refuse_others(self, key: str, supported: tuple[Any, ...]) -> None:
+        value = self._left[key]
+        # By type too: JSON's true is no 1.
+        if not any(type(value) is type(choice) and value == choice for choice in supported):
+            choices = ", ".join(map(repr, supported)) or "leaving it out"
+            raise self.unsupported(f"{key} = {value!r}", choices)
+
+
+def check_heads(*, num_attention_heads: int, num_key_value_heads: int, head_dim: int) -> None:
+    """Raises if key/value heads cannot share out the query heads, or a head's features cannot be paired."""
+    if num_attention_heads % num_key_value_heads:
+        raise RequestError(
+            f"config.json: num_attention_heads = {num_attention_heads} is no multiple of num_key_value_heads "
+            f"= {num_key_value_heads}; correct the one that does not fit the weights."
+        )
+    if head_dim % 2:
+        raise RequestError(
+            f"config.json: head_dim = {head_dim}, and rotary positions turn pairs of features; "
+            "it has to be even (where it is left out, it is hidden_size / num_attention_heads)."
+        )
 
 
 def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,10 +187,28 @@ def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     Published files leave out what equals the class's default, and older ones spell rotary parameters
     differently; transformers is the authority on both, so it is asked rather than copied.
+
+    Raises:
+      RequestError: transformers finds the configuration invalid, or the weights are quantized.
     """
     model_type = raw["model_type"]
+    if raw.get("quantization_config") is not None:
+        raise RequestError(
+            "config.json: it has a quantization_config, so the weights are stored quantized, and jaxprune "
+            "needs numbers; give the model that was quantized (bfloat16, float16 or float32), or a GGUF file."
+        )
+    num_blocks = raw.get("num_hidden_layers")
+    if isinstance(num_blocks, int) and num_blocks > _MAX_BLOCKS:
+        raise RequestError(
+            f"config.json: num_hidden_layers = {num_blocks} is not supported; supported: up to {_MAX_BLOCKS}."
+        )
+    # A copy: transformers completes nested objects in place.
+    asked = {
+        key: copy.deepcopy(value)
+        for key, value in raw.items()
+        if key not in _WITHOUT_EFFECT or key in _ASKED_FOR
+    }
     try:
-        config = transformers.AutoConfig.for_model(**raw)
+        return transformers.AutoConfig.for_model(**asked).to_dict()
     except Exception as error:  # transformers' strict dataclasses raise many kinds
         raise RequestError(f"config.json is not a valid {model_type} configuration: {error}") from error
-    return config.to_dict()

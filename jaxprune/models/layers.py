@@ -1,10 +1,11 @@
 """The parts that the families are made of.
 
-Shapes: B sequences, T tokens, D hidden size, N query heads, K key/value heads, G = N / K, H head size.
-Parameters are used in the dtype of the activations that meet them; norms, rotations and the softmax are float32.
+Shapes: B sequences, T tokens, D hidden size, V vocabulary, N query heads, K key/value heads, G = N / K,
+H head size.
+Parameters are used in the dtype of the activations that meet them; norms, the softmax and logits are float32.
 """
 
-import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-# Attention scores for one slice of the queries at a time: [B, N, 512, T] floats instead of [B, N, T, T].
+# Attention scores for one slice of the queries at a time: at most [B, N, 512, T] floats, not [B, N, T, T].
 _QUERY_CHUNK = 512
 
 
@@ -49,17 +50,31 @@ class Embedding(nnx.Module):
         """Draws a table with standard deviation 0.02."""
         self.embedding = nnx.Param(jax.random.normal(rngs.params(), (vocab_size, hidden_size)) * 0.02)
 
-    def __call__(self, tokens_BT: Int[Array, "B T"]) -> Float[Array, "B T D"]:
-        """Looks tokens up."""
-        return self.embedding[...][tokens_BT]
+    def __call__(self, tokens_BT: Int[Array | np.ndarray, "B T"], dtype: Any) -> Float[Array, "B T D"]:
+        """Looks tokens up, in ``dtype``."""
+        return jnp.asarray(self.embedding[...])[tokens_BT].astype(dtype)
 
-    def attend(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        """Returns the inner product with every row: the output layer of a model with tied embeddings."""
-        table_VD = self.embedding[...].astype(x_BTD.dtype)
+
+class OutputLayer(nnx.Module):
+    """Logits: inner products with the rows of the embedding table if that is tied, else with a kernel."""
+
+    def __init__(self, hidden_size: int, vocab_size: int, *, is_tied: bool, rngs: nnx.Rngs):
+        """Has one parameter: ``embedding`` ``[V, D]`` if tied, ``kernel`` ``[D, V]`` if not."""
+        self.is_tied = is_tied
+        if is_tied:
+            self.embedding = nnx.Param(jax.random.normal(rngs.params(), (vocab_size, hidden_size)) * 0.02)
+        else:
+            self.kernel = nnx.Param(
+                jax.random.normal(rngs.params(), (hidden_size, vocab_size)) * hidden_size**-0.5
+            )
+
+    def __call__(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
+        """Returns float32 logits, added up in float32 whatever the dtype of ``x_BTD``."""
+        weights, axes = (self.embedding, "VD") if self.is_tied else (self.kernel, "DV")
         return jnp.einsum(
-            "BTD,VD->BTV",
+            f"BTD,{axes}->BTV",
             x_BTD,
-            table_VD,
+            weights[...].astype(x_BTD.dtype),
             precision=precision(x_BTD.dtype),
             preferred_element_type=jnp.float32,
         )
@@ -69,7 +84,10 @@ class RMSNorm(nnx.Module):
     """Root mean square norm over the last axis, with a learned scale.
 
     Args:
-      offset: added to the stored scale. Gemma stores its scales around zero, Llama around one.
+      width: size of the last axis.
+      epsilon: added to the mean square.
+      offset: added to the stored scale, for checkpoints that store how far it is from one.
+      rngs: not used.
     """
 
     def __init__(self, width: int, *, epsilon: float, offset: float = 0.0, rngs: nnx.Rngs):
@@ -88,7 +106,7 @@ class RMSNorm(nnx.Module):
 
 
 class LayerNorm(nnx.Module):
-    """Mean-subtracting norm over the last axis with a scale and no bias (Cohere's).
+    """Mean-subtracting norm over the last axis with a scale and no bias.
 
     ``shape`` may have leading axes: a scale ``[heads, head_size]`` still normalises over the last axis only.
     """
@@ -108,70 +126,23 @@ class LayerNorm(nnx.Module):
         return (centred * inverse * jnp.expand_dims(scale, range(x.ndim - scale.ndim))).astype(x.dtype)
 
 
-def rotary_frequencies(head_size: int, *, theta: float) -> np.ndarray:
-    """Returns the float32 angles per position ``theta ** (-2i / head_size)``, ``[head_size / 2]``."""
-    return (theta ** (-np.arange(0, head_size, 2, dtype=np.float64) / head_size)).astype(np.float32)
-
-
-def llama3_frequencies(
-    frequencies: np.ndarray,
-    *,
-    factor: float,
-    low_frequency_factor: float,
-    high_frequency_factor: float,
-    original_length: int,
-) -> np.ndarray:
-    """Stretches slow rotations for long contexts, as Llama 3.1 does.
-
-    Rotations that turn fewer than ``low_frequency_factor`` times within ``original_length`` tokens become ``factor``
-    times slower, those above ``high_frequency_factor`` turns stay, and the ones between are interpolated.
-    """
-    turns = original_length * frequencies.astype(np.float64) / (2 * math.pi)
-    kept = (turns - low_frequency_factor) / (high_frequency_factor - low_frequency_factor)
-    kept = np.clip(kept, 0.0, 1.0)
-    return (frequencies * (kept + (1 - kept) / factor)).astype(np.float32)
-
-
-def rotate(
-    x_BTNH: Float[Array, "B T N H"], frequencies: Float[Array, " H_half"], *, interleaved: bool
-) -> Float[Array, "B T N H"]:
-    """Rotates pairs of features by position times frequency (Su et al., 2021, https://arxiv.org/abs/2104.09864).
-
-    Args:
-      interleaved: whether a pair is two neighbours (Cohere), or feature i and i + H/2 (Llama, Gemma). A checkpoint read
-        with the wrong layout runs, and writes nonsense.
-    """
-    positions = jnp.arange(x_BTNH.shape[1], dtype=jnp.float32)
-    # float32, whatever the model's dtype: bfloat16 has 8 bits, and position 257 would be rotated like 256.
-    angles = jnp.expand_dims(positions[:, None] * frequencies[None, :], (0, 2))
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
-    x = x_BTNH.astype(jnp.float32)
-    if interleaved:
-        first, second = x[..., ::2], x[..., 1::2]
-    else:
-        first, second = jnp.split(x, 2, axis=-1)
-    turned = (first * cos - second * sin, second * cos + first * sin)
-    if interleaved:
-        rotated = jnp.stack(turned, axis=-1).reshape(x.shape)
-    else:
-        rotated = jnp.concatenate(turned, axis=-1)
-    return rotated.astype(x_BTNH.dtype)
-
-
 def causal_attention(
     q_BTNH: Float[Array, "B T N H"],
     k_BTKH: Float[Array, "B T K H"],
     v_BTKH: Float[Array, "B T K H"],
     *,
     scale: float,
-    window: Int[Array, ""] | None = None,
+    window: Int[Array | np.ndarray, ""] | None = None,
 ) -> Float[Array, "B T NH"]:
     """Returns the attended values, heads joined.
 
     Args:
+      q_BTNH: queries, already rotated.
+      k_BTKH: keys, already rotated; query heads ``G * k`` to ``G * k + G - 1`` look at key head ``k``.
+      v_BTKH: values.
       scale: multiplies the inner products.
-      window: a token sees itself and the ``window - 1`` before it; None for all before it. An array and no Python
-        number, so that blocks with different windows share a compilation.
+      window: a token sees itself and the ``window - 1`` before it; None for all before it. An array and no
+        Python number, so that blocks with different windows share a compilation.
     """
     num_tokens, num_heads, head_size = q_BTNH.shape[1:]
     num_groups = num_heads // k_BTKH.shape[2]
@@ -193,10 +164,13 @@ def causal_attention(
         attended = jnp.einsum("BKGtT,BTKH->BtKGH", weights, v_BTKH, precision=precision(q.dtype))
         return attended.reshape(batch, t, num_heads * head_size)
 
-    if num_tokens <= _QUERY_CHUNK or num_tokens % _QUERY_CHUNK:
+    chunks = -(-num_tokens // _QUERY_CHUNK)
+    if chunks == 1:
         return attend(q_BTNH, key_positions)
-    chunks = num_tokens // _QUERY_CHUNK
-    q_chunks = jnp.moveaxis(q_BTNH.reshape(-1, chunks, _QUERY_CHUNK, num_heads, head_size), 1, 0)
-    positions = key_positions.reshape(chunks, _QUERY_CHUNK)
+    size = -(-num_tokens // chunks)
+    # Queries that fill the last chunk up stand after the last key; what they attend to is cut off again.
+    q_BSNH = jnp.pad(q_BTNH, ((0, 0), (0, chunks * size - num_tokens), (0, 0), (0, 0)))
+    q_chunks = jnp.moveaxis(q_BSNH.reshape(-1, chunks, size, num_heads, head_size), 1, 0)
+    positions = jnp.arange(chunks * size).reshape(chunks, size)
     attended = jax.lax.map(lambda chunk: attend(*chunk), (q_chunks, positions))
-    return jnp.moveaxis(attended, 0, 1).reshape(-1, num_tokens, num_heads * head_size)
+    return jnp.moveaxis(attended, 0, 1).reshape(-1, chunks * size, num_heads * head_size)[:, :num_tokens]

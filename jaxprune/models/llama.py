@@ -8,31 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from jaxprune.models.causal_lm import Family
-from jaxprune.models.fields import ConfigFields
-from jaxprune.models.layers import (
-    Embedding,
-    Linear,
-    RMSNorm,
-    causal_attention,
-    llama3_frequencies,
-    rotary_frequencies,
-    rotate,
-)
+from jaxprune.models.causal_lm import Family, linear_names
+from jaxprune.models.fields import ConfigFields, check_heads
+from jaxprune.models.layers import Embedding, Linear, OutputLayer, RMSNorm, causal_attention
+from jaxprune.models.rotary import Rotary, read_rotary, rotate
 from jaxprune.typing import Activations, Constants
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RopeScaling:
-    """Llama 3.1's stretching of slow rotations; see ``layers.llama3_frequencies``."""
-
-    factor: float
-    low_frequency_factor: float
-    high_frequency_factor: float
-    original_length: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +31,7 @@ class LlamaConfig:
     num_key_value_heads: int
     head_dim: int
     rms_norm_eps: float
-    rope_theta: float
-    rope_scaling: RopeScaling | None
+    rotary: Rotary
     attention_bias: bool
     mlp_bias: bool
     tie_word_embeddings: bool
@@ -57,45 +40,36 @@ class LlamaConfig:
 def read_config(values: Mapping[str, Any]) -> LlamaConfig:
     """Reads ``config.json`` values (with transformers' defaults filled in)."""
     fields = ConfigFields("llama", values)
-    rope = ConfigFields("llama", fields.take("rope_parameters"))
-    scaling = None
-    if rope.take("rope_type", "default", "llama3") == "llama3":
-        scaling = RopeScaling(
-            factor=rope.take("factor"),
-            low_frequency_factor=rope.take("low_freq_factor"),
-            high_frequency_factor=rope.take("high_freq_factor"),
-            original_length=rope.take("original_max_position_embeddings"),
-        )
     fields.require("hidden_act", "silu")
-    fields.require("pretraining_tp", 1)
-    fields.require("attention_dropout", 0.0)
+    fields.require("rope_interleaved", False)
+    fields.require("is_llama_config", True)
     config = LlamaConfig(
-        vocab_size=fields.take("vocab_size"),
-        hidden_size=fields.take("hidden_size"),
-        intermediate_size=fields.take("intermediate_size"),
-        num_hidden_layers=fields.take("num_hidden_layers"),
-        num_attention_heads=fields.take("num_attention_heads"),
-        num_key_value_heads=fields.take("num_key_value_heads"),
-        head_dim=fields.take("head_dim"),
-        rms_norm_eps=fields.take("rms_norm_eps"),
-        rope_theta=rope.take("rope_theta"),
-        rope_scaling=scaling,
-        attention_bias=fields.take("attention_bias"),
-        mlp_bias=fields.take("mlp_bias"),
-        tie_word_embeddings=fields.take("tie_word_embeddings"),
+        vocab_size=fields.take_size("vocab_size"),
+        hidden_size=fields.take_size("hidden_size"),
+        intermediate_size=fields.take_size("intermediate_size"),
+        num_hidden_layers=fields.take_size("num_hidden_layers"),
+        num_attention_heads=fields.take_size("num_attention_heads"),
+        num_key_value_heads=fields.take_size("num_key_value_heads"),
+        head_dim=fields.take_size("head_dim"),
+        rms_norm_eps=fields.take_number("rms_norm_eps"),
+        rotary=read_rotary(fields.take_fields("rope_parameters")),
+        attention_bias=fields.take_flag("attention_bias"),
+        mlp_bias=fields.take_flag("mlp_bias"),
+        tie_word_embeddings=fields.take_flag("tie_word_embeddings"),
     )
-    rope.finish()
     fields.finish()
+    check_heads(
+        num_attention_heads=config.num_attention_heads,
+        num_key_value_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+    )
     return config
 
 
 def constants(config: LlamaConfig, index: int) -> Constants:
     """Returns the rotary frequencies, the same for every block."""
     del index
-    frequencies = rotary_frequencies(config.head_dim, theta=config.rope_theta)
-    if config.rope_scaling is not None:
-        frequencies = llama3_frequencies(frequencies, **dataclasses.asdict(config.rope_scaling))
-    return {"frequencies": frequencies}
+    return {"frequencies": config.rotary.frequencies(config.head_dim)}
 
 
 class LlamaEmbedder(nnx.Module):
@@ -105,9 +79,9 @@ class LlamaEmbedder(nnx.Module):
         """Builds the table."""
         self.tokens = Embedding(config.vocab_size, config.hidden_size, rngs=rngs)
 
-    def __call__(self, tokens_BT: Int[Array, "B T"]) -> Float[Array, "B T D"]:
+    def __call__(self, tokens_BT: Int[Array | np.ndarray, "B T"], dtype: Any) -> Float[Array, "B T D"]:
         """Looks tokens up."""
-        return self.tokens(tokens_BT)
+        return self.tokens(tokens_BT, dtype)
 
 
 class LlamaBlock(nnx.Module):
@@ -155,21 +129,17 @@ class LlamaBlock(nnx.Module):
 
 
 class LlamaHead(nnx.Module):
-    """Final norm and output layer; with tied embeddings the layer is the embedding table."""
+    """Final norm and output layer."""
 
     def __init__(self, config: LlamaConfig, *, rngs: nnx.Rngs):
-        """Builds the norm and, if it is not tied, the output layer."""
-        self.norm = RMSNorm(config.hidden_size, epsilon=config.rms_norm_eps, rngs=rngs)
-        self.is_tied = config.tie_word_embeddings
-        if self.is_tied:
-            self.tokens = Embedding(config.vocab_size, config.hidden_size, rngs=rngs)
-        else:
-            self.output = Linear(config.hidden_size, config.vocab_size, bias=False, rngs=rngs)
+        """Builds the norm and the output layer."""
+        c = config
+        self.norm = RMSNorm(c.hidden_size, epsilon=c.rms_norm_eps, rngs=rngs)
+        self.output = OutputLayer(c.hidden_size, c.vocab_size, is_tied=c.tie_word_embeddings, rngs=rngs)
 
     def __call__(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
-        """Returns logits."""
-        x_BTD = self.norm(x_BTD)
-        return self.tokens.attend(x_BTD) if self.is_tied else self.output(x_BTD)
+        """Returns float32 logits."""
+        return self.output(self.norm(x_BTD))
 
 
 READS = {
@@ -180,17 +150,6 @@ READS = {
     "gate_proj": "mlp_input",
     "up_proj": "mlp_input",
     "down_proj": "mlp_hidden",
-}
-
-_ATTENTION = {
-    f"block/{name}/{ours}": f"model.layers.{{}}.self_attn.{name}.{theirs}"
-    for name in ("q_proj", "k_proj", "v_proj", "o_proj")
-    for ours, theirs in (("kernel", "weight"), ("bias", "bias"))
-}
-_MLP = {
-    f"block/{name}/{ours}": f"model.layers.{{}}.mlp.{name}.{theirs}"
-    for name in ("gate_proj", "up_proj", "down_proj")
-    for ours, theirs in (("kernel", "weight"), ("bias", "bias"))
 }
 
 LLAMA = Family(
@@ -205,10 +164,10 @@ LLAMA = Family(
         "embed/tokens/embedding": "model.embed_tokens.weight",
         "block/attention_norm/scale": "model.layers.{}.input_layernorm.weight",
         "block/mlp_norm/scale": "model.layers.{}.post_attention_layernorm.weight",
-        **_ATTENTION,
-        **_MLP,
+        **linear_names("self_attn", ("q_proj", "k_proj", "v_proj", "o_proj")),
+        **linear_names("mlp", ("gate_proj", "up_proj", "down_proj")),
         "head/norm/scale": "model.norm.weight",
-        "head/tokens/embedding": "model.embed_tokens.weight",
+        "head/output/embedding": "model.embed_tokens.weight",
         "head/output/kernel": "lm_head.weight",
     },
 )

@@ -1,0 +1,59 @@
+"""From one precision to another, and the check that weights are numbers."""
+
+import numpy as np
+
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.checkpoints.tensors import BFLOAT16
+from jaxprune.errors import RequestError
+from jaxprune.sweep import ReadSection
+from jaxprune.typing import Params
+
+# A value is NaN or infinite if and only if all bits of its exponent are set.
+_EXPONENTS = {
+    np.dtype(np.float32): (np.uint32, 0x7F80_0000),
+    np.dtype(np.float16): (np.uint16, 0x7C00),
+    BFLOAT16: (np.uint16, 0x7F80),
+}
+_CHUNK_VALUES = 2**22
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Returns whether a float32, float16 or bfloat16 array has neither NaN nor infinity."""
+    unsigned, exponent = _EXPONENTS[array.dtype]
+    # In pieces, because the comparison needs memory of its own; transposed arrays are walked as they lie.
+    bits = (array.T if array.flags.f_contiguous else np.ascontiguousarray(array)).reshape(-1).view(unsigned)
+    return all(
+        not ((bits[start : start + _CHUNK_VALUES] & exponent) == exponent).any()
+        for start in range(0, len(bits), _CHUNK_VALUES)
+    )
+
+
+def cast(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """Returns ``array`` in ``dtype``, rounded to the nearest even; the array itself if it has it already.
+
+    Raises:
+      RequestError: a value of tensor ``name`` is too large for ``dtype``.
+    """
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        result = array.astype(dtype)
+    if not all_finite(result):
+        raise RequestError(
+            f"{name} has values that {dtype} cannot hold (its largest is {np.abs(array).max()}); "
+            "write it in bfloat16 or float32."
+        )
+    return result
+
+
+def read_as(checkpoint: Checkpoint, dtype: np.dtype | None) -> ReadSection:
+    """Returns the function that reads sections of ``checkpoint`` in ``dtype``; None: as they are stored."""
+
+    def read(section: str) -> Params:
+        params = checkpoint.read(section)
+        if dtype is None:
+            return params
+        tensors = checkpoint.model.tensors(section)
+        return {path: cast(params.pop(path), dtype, tensors[path].name) for path in list(params)}
+
+    return read

@@ -1,0 +1,186 @@
+"""The folder for a command's result: complete under its name, or not there at all."""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO
+
+from jaxprune.checkpoints.disk import full_disk, is_full
+from jaxprune.errors import RequestError
+
+_LOCK = ".lock"
+
+
+class OutputFolder:
+    """A context manager: gives a hidden folder beside ``path``, and renames it to ``path`` at the end.
+
+    A request that fails leaves nothing behind, except what an earlier run had done that it was to resume. A
+    run that is interrupted or crashes leaves the hidden folder: the next run continues it with ``resume``,
+    and clears it otherwise. What ``overwrite`` replaces stays until the end.
+
+    Attributes:
+      is_resumed: inside the context, whether an earlier run left something to continue.
+    """
+
+    def __init__(
+        self, path: Path, *, overwrite: bool = False, resume: bool = False, source: str | None = None
+    ):
+        """Checks the request, and touches nothing.
+
+        Args:
+          path: the folder to be; its parent exists.
+          overwrite: whether it may replace an earlier result.
+          resume: whether an interrupted run is continued.
+          source: reference of the model that is read, so that it cannot be written over.
+
+        Raises:
+          RequestError: ``path`` exists, cannot be created, or is or lies in the source.
+        """
+        self._path = Path(os.path.abspath(path))
+        self._partial = self._path.with_name(f".{self._path.name}.partial") if self._path.name else self._path
+        self._old = self._path.with_name(f".{self._path.name}.old") if self._path.name else self._path
+        self._overwrite = overwrite
+        self._resume = resume
+        self._source = source
+        self.is_resumed = False
+        self._check()
+
+    def __enter__(self) -> Path:
+        """Returns the hidden folder, which no other run has.
+
+        Raises:
+          RequestError: another run writes to the same folder, or it cannot be created.
+        """
+        self._lock = self._take()
+        try:
+            self._recover()
+            self._check()
+            found = [entry for entry in self._partial.iterdir() if entry.name != _LOCK]
+            self.is_resumed = self._resume and bool(found)
+            if not self.is_resumed:
+                for entry in found:
+                    _remove(entry)
+        except BaseException:
+            self._leave()
+            raise
+        return self._partial
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Renames the folder into place; or clears it away, if the request was at fault.
+
+        Raises:
+          RequestError: the disk was full.
+        """
+        try:
+            if error is None:
+                self._publish()
+            elif not self.is_resumed and (isinstance(error, RequestError) or is_full(error)):
+                shutil.rmtree(self._partial)
+        finally:
+            self._leave()
+        if error is not None and not isinstance(error, RequestError) and is_full(error):
+            raise full_disk(self._path.parent) from error
+
+    def _check(self) -> None:
+        path = self._path
+        self._check_source()
+        if path.is_symlink():
+            raise RequestError(f"the output {path} is a symbolic link; name the folder itself.")
+        if path.exists() and not path.is_dir():
+            raise RequestError(f"the output {path} is a file; name a folder that does not exist yet.")
+        if path.exists() and not self._overwrite:
+            hint = ": it is complete, nothing is left to resume" if self._resume else ""
+            raise RequestError(
+                f"the output folder {path} exists{hint}; choose another name, or replace it with --overwrite."
+            )
+        if path.exists():
+            _check_replaceable(path)
+        if not path.parent.is_dir():
+            raise RequestError(
+                f"the output {path} cannot be created: {path.parent} is not a folder; make it first."
+            )
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise RequestError(f"the output {path} cannot be created: {path.parent} is not writable for you.")
+
+    def _check_source(self) -> None:
+        if self._source is None or not Path(self._source).expanduser().exists():
+            return
+        source, out = Path(self._source).expanduser().resolve(), self._path.resolve()
+        if out == source or source in out.parents:
+            raise RequestError(
+                f"the output {self._path} is, or lies in, the folder that is read; choose another."
+            )
+        if out in source.parents and out.exists() and self._overwrite:
+            raise RequestError(
+                f"--overwrite would remove {self._path}, and with it the model that is read; choose another."
+            )
+
+    def _take(self) -> IO[bytes]:
+        """Creates the hidden folder and locks it for this process."""
+        try:
+            self._partial.mkdir(exist_ok=True)
+            lock = (self._partial / _LOCK).open("ab")
+        except OSError as error:
+            if is_full(error):
+                raise full_disk(self._path.parent) from error
+            raise RequestError(f"the output {self._path} cannot be created: {error.strerror}.") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The other run may have ended, and its lock file gone, between the two calls above.
+            is_current = os.fstat(lock.fileno()).st_ino == (self._partial / _LOCK).stat().st_ino
+        except OSError:
+            is_current = False
+        if not is_current:
+            lock.close()
+            raise RequestError(
+                f"another run is writing to {self._path}; wait for it, or choose another folder."
+            )
+        return lock
+
+    def _recover(self) -> None:
+        """Undoes a replacement that was interrupted between its two renames."""
+        if not self._old.exists():
+            return
+        if self._path.exists():
+            _remove(self._old)
+        else:
+            self._old.rename(self._path)
+
+    def _publish(self) -> None:
+        replaces = self._path.exists()
+        if replaces:
+            self._check()
+            self._path.rename(self._old)
+        try:
+            self._partial.rename(self._path)
+        except OSError:
+            if replaces:
+                self._old.rename(self._path)
+            raise
+        # Only now: whoever finds the hidden folder must find its lock in it.
+        (self._path / _LOCK).unlink()
+        if replaces:
+            _remove(self._old)
+
+    def _leave(self) -> None:
+        """Gives the lock back, and takes the hidden folder away if nothing is in it."""
+        if self._partial.exists() and [entry.name for entry in self._partial.iterdir()] == [_LOCK]:
+            shutil.rmtree(self._partial)
+        self._lock.close()
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuses to remove a folder that no command of this program can have written."""
+    holds_us = path in (Path.cwd(), Path.home(), *Path.cwd().parents, *Path.home().parents)
+    entries = list(path.iterdir())
+    is_result = not entries or any(entry.suffix == ".json" or entry.name == "jaxprune" for entry in entries)
+    if holds_us or not is_result or any(entry.name == ".git" for entry in entries):
+        raise RequestError(
+            f"--overwrite would remove {path}, which does not look like a result of jaxprune; choose another "
+            "folder, or remove it yourself."
+        )
+
+
+def _remove(entry: Path) -> None:
+    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

@@ -1,0 +1,48 @@
+"""What every source of weights looks like from inside this package: named tensors, read one at a time."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import ml_dtypes
+import numpy as np
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+WEIGHT_DTYPES = (np.dtype(np.float32), BFLOAT16, np.dtype(np.float16))
+"""What weights may be stored as, here and in what is read."""
+
+
+class TensorSpec(NamedTuple):
+    """Shape and dtype of a stored tensor."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that it takes."""
+        size = self.dtype.itemsize
+        for dim in self.shape:  # Python integers: a product in int64 could wrap around
+            size *= dim
+        return size
+
+
+@runtime_checkable
+class TensorStore(Protocol):
+    """Tensors with Hugging Face names and shapes."""
+
+    @property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Every tensor that is stored."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A sha256 that identifies the weights without reading all of them; the same on every run."""
+        ...
+
+    def read(self, name: str) -> np.ndarray:
+        """Returns a tensor in memory of its own.
+
+        Nothing may stay mapped: the pages of a mapped file count as resident memory.
+        """
+        ...

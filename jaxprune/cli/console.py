@@ -1,0 +1,135 @@
+"""What the user sees: progress and messages on standard error, results on standard output."""
+
+import contextlib
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import rich.console
+import rich.logging
+import rich.progress
+import rich.table
+
+out = rich.console.Console()
+err = rich.console.Console(stderr=True)
+
+# Without a terminal (a log file, a batch job) a bar is of no use: a line now and then is.
+_LINE_EVERY_SECONDS = 15.0
+
+
+def log_to_stderr() -> None:
+    """Shows what the library has to say (downloads, escalated damping) on standard error."""
+    handler = rich.logging.RichHandler(console=err, show_time=False, show_path=False, show_level=False)
+    logger = logging.getLogger("jaxprune")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def print_json(result: Any) -> None:
+    """Prints exactly one JSON object on standard output; numbers that JSON cannot hold become null."""
+    sys.stdout.write(json.dumps(_without_nan(result), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+class WorkProgress:
+    """A bar (or, without a terminal, lines) with phase, speed and time left."""
+
+    def __init__(self, title: str, total: int, unit: str = "tokens"):
+        """Starts at zero of ``total`` units."""
+        self._title = title
+        self._unit = unit
+        self._total = max(total, 1)
+        self._done = 0
+        self._phase = ""
+        self._start = self._last_line = time.perf_counter()
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.TaskProgressColumn(),
+            rich.progress.TextColumn("{task.fields[rate]}"),
+            rich.progress.TimeRemainingColumn(elapsed_when_finished=True),
+            console=err,
+            disable=not err.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=self._total, rate="")
+
+    def __enter__(self) -> "WorkProgress":
+        """Shows the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Takes the bar away."""
+        self._bar.stop()
+
+    def phase(self, name: str) -> None:
+        """Shows what is being done."""
+        self._phase = name
+        self._bar.update(self._task, description=f"{self._title}  {name}")
+        self._line()
+
+    def advance(self, amount: int) -> None:
+        """Moves on by ``amount`` units."""
+        self._done += amount
+        self._bar.update(self._task, advance=amount, rate=self._speed())
+        self._line()
+
+    def _speed(self) -> str:
+        return f"{self._rate():,.0f} {self._unit}/s" if self._unit == "tokens" else ""
+
+    def _rate(self) -> float:
+        return self._done / max(time.perf_counter() - self._start, 1e-9)
+
+    def _line(self) -> None:
+        now = time.perf_counter()
+        if err.is_terminal or now - self._last_line < _LINE_EVERY_SECONDS:
+            return
+        self._last_line = now
+        left = (self._total - self._done) / max(self._rate(), 1e-9)
+        parts = [f"{self._done / self._total:.0%}", self._speed(), f"{left / 60:.1f} min left" if self._done else ""]
+        err.print(f"{self._title}  {self._phase}  {', '.join(filter(None, parts))}", highlight=False)
+
+
+@contextlib.contextmanager
+def working(message: str) -> Iterator[None]:
+    """Shows a spinner with ``message`` while something of unknown length is done."""
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(message):
+        yield
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> rich.table.Table:
+    """Returns a table: first column to the left, the others to the right."""
+    result = rich.table.Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        result.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def summary(rows: list[list[str]]) -> rich.table.Table:
+    """Returns pairs of label and value, one a line."""
+    grid = rich.table.Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    return grid

@@ -1,0 +1,73 @@
+"""``jaxprune perplexity``."""
+
+from typing import Annotated
+
+import typer
+
+from jaxprune.cli import console, options
+
+
+def command(
+    model: options.Model,
+    texts: options.Texts = None,
+    languages: options.Languages = None,
+    windows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Windows for each language. Default: 64, or every row of tokens:.", show_default=False),
+    ] = None,
+    length: options.Length = 2048,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="windows (documents joined end to end, total likelihood over tokens) or published (texts joined by two "
+            "newlines, tokenized once, mean over windows: what WikiText figures in papers use)."
+        ),
+    ] = "windows",
+    mesh: options.Mesh = None,
+    compute_dtype: options.ComputeDtype = None,
+    json: options.Json = False,
+) -> None:
+    """Measure perplexity (exp of nats a token) and bits per byte in each language.
+
+    Non-overlapping windows of evaluation text, never of calibration text; every window is scored from its second token on.
+
+    [bold]Example:[/]  jaxprune perplexity gemma3-de --texts sample --languages de,en,sw --length 512 --windows 16
+    """
+    from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.errors import RequestError
+    from jaxprune.jobs import perplexity as job
+    from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
+    from jaxprune.sharding import make_mesh, parse_mesh
+
+    if texts is None:
+        raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
+    asked = [] if texts.startswith(job.TOKENS) else parse_languages(languages)
+    chosen_mesh, dtype = make_mesh(parse_mesh(mesh)), parse_compute_dtype(compute_dtype)
+    with console.working(f"opening {model}"):
+        checkpoint = open_checkpoint(model)
+    with console.working("tokenizing"):
+        prepared = job.prepare_windows(
+            checkpoint, texts, asked, windows=windows, length=length, protocol=protocol
+        )
+    with console.WorkProgress("perplexity", job.total_work(checkpoint, prepared)) as bar:
+        bar.phase(", ".join(prepared))
+        results = job.perplexity(
+            checkpoint, prepared, mesh=chosen_mesh, compute_dtype=dtype, on_tokens=bar.advance
+        )
+    result = job.as_json(results, prepared, texts)
+    if json:
+        console.print_json(result)
+        return
+    rows = [
+        [
+            language,
+            f"{found.perplexity:,.2f}",
+            "-" if found.bits_per_byte is None else f"{found.bits_per_byte:.3f}",
+            f"{found.tokens:,}",
+            str(found.windows),
+        ]
+        for language, found in results.items()
+    ]
+    title = f"{model}: {result['length']}-token windows of {texts}"
+    columns = ["language", "perplexity", "bits per byte", "tokens", "windows"]
+    console.out.print(console.table(title, columns, rows))

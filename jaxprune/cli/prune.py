@@ -1,0 +1,109 @@
+"""``jaxprune prune``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from jaxprune.cli import console, options
+
+
+def command(
+    model: options.Model,
+    out: options.Out,
+    method: options.Method = "wanda",
+    pattern: options.PatternOption = "0.5",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="Languages of the calibration text: de · de,en (equal shares) · de=96,en=32 (sequences each).",
+            show_default=False,
+        ),
+    ] = None,
+    texts: options.Texts = None,
+    samples: options.Samples = None,
+    length: options.Length = 2048,
+    seed: options.Seed = 0,
+    fill: options.Fill = "packed",
+    within: options.Within = None,
+    combine: options.LanguageWeights = "sum",
+    damping: options.Damping = None,
+    mesh: options.Mesh = None,
+    format: options.Format = "huggingface",
+    dtype: options.Dtype = None,
+    compute_dtype: options.ComputeDtype = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run of the same request at its first unfinished block.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+) -> None:
+    """Prune a model, calibrated in the languages that you choose.
+
+    Every linear layer of every block is pruned; embeddings, norms and the head stay dense. The folder OUT loads in
+    transformers as it is; OUT/jaxprune holds the manifest and the masks.
+
+    [bold]Example:[/]  jaxprune prune sample:gemma3-270m gemma3-de --calibration de --texts sample --length 512
+    """
+    from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.jobs import prune as job
+    from jaxprune.jobs.calibrate import calibrate
+    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_method
+    from jaxprune.pruning.blockwise import Progress
+    from jaxprune.pruning.patterns import parse_pattern
+    from jaxprune.sharding import make_mesh, parse_mesh
+
+    chosen = parse_method(method, combine=combine, damping=damping)
+    wanted = parse_pattern(pattern, within, chosen.default_scope)
+    settings: dict[str, Any] = {
+        "mesh": make_mesh(parse_mesh(mesh)),
+        "dtype": parse_dtype(dtype),
+        "compute_dtype": parse_compute_dtype(compute_dtype),
+    }
+    with console.working(f"opening {model}"):
+        checkpoint = open_checkpoint(model)
+    with console.working("drawing calibration text"):
+        drawn = calibrate(checkpoint, chosen, calibration, texts, samples=samples, length=length, seed=seed, fill=fill)
+    with console.WorkProgress("prune", job.total_work(checkpoint.model, chosen, drawn)) as bar:
+        blocks = checkpoint.model.num_blocks
+        progress = Progress(
+            on_phase=lambda index, phase: bar.phase(f"block {min(index + 1, blocks)}/{blocks} {phase}"),
+            on_tokens=bar.advance,
+        )
+        manifest = job.prune(
+            checkpoint,
+            out,
+            method=chosen,
+            pattern=wanted,
+            calibration=drawn,
+            format=format,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            **settings,
+        )
+    if json:
+        console.print_json(manifest)
+    else:
+        _print_summary(out, manifest)
+
+
+def _print_summary(out: Any, manifest: dict[str, Any]) -> None:
+    sparsity, seconds = manifest["sparsity"], manifest["seconds"]
+    rows = [
+        ["method", f"{manifest['method']['name']}, {manifest['pattern']['name']}"],
+        ["pruned", f"{sparsity['pruned_weights']:,} of {sparsity['kernel_weights']:,} weights ({sparsity['overall']:.2%})"],
+    ]
+    if manifest["calibration"]:
+        used = manifest["calibration"]
+        for language, account in used["languages"].items():
+            documents = f" from {account['documents']:,} documents" if account.get("documents") else ""
+            rows.append(
+                [f"calibration {language}", f"{account['sequences']} x {used['length']} tokens{documents} ({used['texts']})"]
+            )
+    raised = [name for name, found in manifest["diagnostics"].items() if found.get("damping", 0) > manifest["method"].get("damping", 1)]
+    if raised:
+        rows.append(["damping raised", f"for {len(raised)} kernels; see the manifest"])
+    phases = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items() if name != "total" and value >= 0.5)
+    rows.append(["seconds", f"{seconds['total']:.0f}" + (f" ({phases})" if phases else "")])
+    rows.append(["written", str(out)])
+    console.out.print(console.summary(rows))

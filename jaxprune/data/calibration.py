@@ -1,0 +1,131 @@
+"""Draws calibration sequences from text: which documents, which windows of them, how many of each language.
+
+Shapes: N sequences, T tokens in each.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Int32
+from transformers import PreTrainedTokenizerBase
+
+from jaxprune.data.mixtures import parse_mix
+from jaxprune.data.sequences import Calibration, check_vocabulary, make_calibration, refuse_overlap
+from jaxprune.data.sources import TextSource, check_languages
+from jaxprune.data.token_files import load_tokens
+from jaxprune.data.tokenizing import BATCH_CHARACTERS, pack, take, tokenize, window_start
+from jaxprune.errors import RequestError
+
+__all__ = [
+    "FILLS",
+    "Calibration",
+    "check_vocabulary",
+    "draw_calibration",
+    "load_tokens",
+    "parse_mix",
+    "refuse_overlap",
+]
+
+FILLS = ("packed", "document")
+
+
+def draw_calibration(
+    source: TextSource,
+    tokenizer: PreTrainedTokenizerBase,
+    mix: Mapping[str, int],
+    *,
+    length: int,
+    seed: int,
+    fill: str,
+) -> Calibration:
+    """Draws ``mix[language]`` sequences of ``length`` tokens for each language; no document serves twice.
+
+    Args:
+      fill: ``document``: a random window of a random document whose tokenization is longer than the window,
+        as published (Sun et al., 2023, https://arxiv.org/abs/2306.11695); special tokens only where the
+        window happens to begin at the document's start. ``packed``: documents joined end to end and cut; each
+        window begins with BOS exactly where the tokenizer adds one.
+      seed: decides the order of documents and the place of windows, through sha256 and no random library.
+
+    Raises:
+      RequestError: a language is missing, there is too little text (says how much there is), or a number
+        makes no sense.
+    """
+    if fill not in FILLS:
+        raise RequestError(f"there is no fill {fill!r}; choose {' or '.join(FILLS)}.")
+    if seed < 0:
+        raise RequestError(f"the seed is {seed}; give 0 or more.")
+    start = window_start(tokenizer)
+    if length <= len(start):
+        raise RequestError(
+            f"windows of {length} tokens hold no text; ask for {len(start) + 1} or more (--length)."
+        )
+    check_languages(source, list(mix))
+    draw = _draw_packed if fill == "packed" else _draw_windows
+    tokens: dict[str, np.ndarray] = {}
+    documents: dict[str, int | None] = {}
+    for language, count in mix.items():
+        stream = iter(source.documents(language, "calibration", seed=seed))
+        drawn = draw(tokenizer, stream, count, length, label=f"{language} of {source.reference}", seed=seed)
+        tokens[language], documents[language] = drawn
+    return make_calibration(tokens, texts=source.reference, documents=documents, fill=fill, seed=seed)
+
+
+def _draw_packed(
+    tokenizer: PreTrainedTokenizerBase,
+    documents: Iterator[str],
+    count: int,
+    length: int,
+    *,
+    label: str,
+    seed: int,
+) -> tuple[Int32[np.ndarray, "N T"], int]:
+    start = window_start(tokenizer)
+    width = length - len(start)
+    packed = pack(tokenizer, documents, count * width)
+    if packed.tokens_T.size < count * width:
+        raise RequestError(
+            f"{label}: {count} sequences of {length} tokens were asked for, but its {packed.num_documents} "
+            f"documents for calibration hold {packed.tokens_T.size} tokens, enough for "
+            f"{packed.tokens_T.size // width}; ask for fewer (--samples) or shorter ones (--length)."
+        )
+    rows = packed.tokens_T.reshape(count, width)
+    return np.concatenate([np.broadcast_to(start, (count, len(start))), rows], axis=1), packed.num_documents
+
+
+def _draw_windows(
+    tokenizer: PreTrainedTokenizerBase,
+    documents: Iterator[str],
+    count: int,
+    length: int,
+    *,
+    label: str,
+    seed: int,
+) -> tuple[Int32[np.ndarray, "N T"], int]:
+    rows: list[np.ndarray] = []
+    seen = num_tokens = 0
+    while len(rows) < count:
+        texts = take(documents, min((count - len(rows)) * length, BATCH_CHARACTERS))
+        if not texts:
+            raise RequestError(
+                f"{label}: {count} documents of more than {length} tokens were asked for, but only "
+                f"{len(rows)} of its {seen} documents for calibration are that long ({num_tokens} tokens in "
+                "all); ask for fewer (--samples) or shorter windows (--length), or let documents be joined "
+                "(--fill packed)."
+            )
+        for tokenized in tokenize(tokenizer, texts, special_tokens=True, count_bytes=False):
+            position, seen = seen, seen + 1
+            spare = tokenized.tokens_T.size - length
+            num_tokens += tokenized.tokens_T.size
+            if spare > 0:
+                begin = _uniform(spare + 1, seed, position)
+                rows.append(tokenized.tokens_T[begin : begin + length])
+    return np.stack(list(itertools.islice(rows, count))), count
+
+
+def _uniform(num: int, seed: int, position: int) -> int:
+    """Returns a number below ``num`` for the document at that position of the seeded order."""
+    digest = hashlib.sha256(f"window {seed}:{position}".encode()).digest()
+    return int.from_bytes(digest, "little") % num

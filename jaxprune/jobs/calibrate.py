@@ -1,0 +1,43 @@
+"""Turns what was asked (languages, texts, numbers) into calibration sequences."""
+
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.data import open_texts
+from jaxprune.data.calibration import Calibration, draw_calibration, load_tokens, parse_mix
+from jaxprune.errors import RequestError
+from jaxprune.jobs.perplexity import TOKENS
+from jaxprune.pruning.method import PruningMethod
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    method: PruningMethod,
+    mix: str | None,
+    texts: str | None,
+    *,
+    samples: int | None,
+    length: int,
+    seed: int,
+    fill: str,
+) -> Calibration | None:
+    """Returns the calibration sequences; None for a method that needs none.
+
+    Raises:
+      RequestError: something needed is not named, or the source lacks a language or enough text.
+    """
+    if method.statistic is None:
+        return None
+    if texts is None:
+        raise RequestError(
+            f"{method.name} needs calibration text; say where it comes from with --texts, for example --texts sample."
+        )
+    if texts.startswith(TOKENS):
+        return load_tokens(texts.removeprefix(TOKENS), samples=samples)
+    if mix is None:
+        raise RequestError(
+            f"{method.name} needs calibration languages; choose them with --calibration, for example --calibration de,en."
+        )
+    if fill not in ("packed", "document"):
+        raise RequestError(f"--fill {fill!r} is unknown; choose packed or document.")
+    return draw_calibration(
+        open_texts(texts), checkpoint.tokenizer(), parse_mix(mix, samples), length=length, seed=seed, fill=fill
+    )

@@ -1,0 +1,54 @@
+"""Rewrites a checkpoint in another format or precision, one section at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxprune.checkpoints import create_writer
+from jaxprune.checkpoints.casting import read_as
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.checkpoints.output import OutputFolder
+
+
+def convert(
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    format: str,
+    dtype: np.dtype | None = None,
+    overwrite: bool = False,
+    on_section: Callable[[str], None] = lambda section: None,
+) -> dict[str, Any]:
+    """Writes ``checkpoint`` to the folder ``out`` and returns an account of what was written.
+
+    Args:
+      format: ``huggingface`` or ``orbax``.
+      dtype: of the written weights; None keeps each tensor's own, bit for bit.
+      on_section: called before each section.
+
+    Raises:
+      RequestError: ``out`` exists, the disk is full, or the checkpoint is broken.
+    """
+    model = checkpoint.model
+    parameters = 0
+    read = read_as(checkpoint, dtype)
+    with OutputFolder(out, overwrite=overwrite) as folder:
+        writer = create_writer(folder, checkpoint, format=format, dtype=dtype)
+        for section in model.sections:
+            on_section(section)
+            owned = model.owned_tensors(section)
+            params = {path: value for path, value in read(section).items() if path in owned}
+            parameters += sum(value.size for value in params.values())
+            writer.write(section, params)
+        writer.finish()
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {
+        "source": checkpoint.reference,
+        "out": str(out),
+        "format": format,
+        "dtype": str(dtype) if dtype is not None else None,
+        "parameters": parameters,
+        "bytes": size,
+    }

@@ -1,0 +1,85 @@
+"""Measures a checkpoint's perplexity in several languages."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.data import open_texts
+from jaxprune.data.calibration import check_vocabulary, load_tokens, refuse_overlap
+from jaxprune.data.windows import Windows, evaluation_windows
+from jaxprune.errors import RequestError
+from jaxprune.evaluation.perplexity import LanguagePerplexity, perplexities
+from jaxprune.jobs.manifest import read_manifest
+from jaxprune.sweep import OnTokens
+
+TOKENS = "tokens:"
+
+
+def prepare_windows(
+    checkpoint: Checkpoint,
+    texts: str,
+    languages: Sequence[str],
+    *,
+    windows: int | None,
+    length: int,
+    protocol: str,
+) -> dict[str, Windows]:
+    """Returns the windows to score, by language; ``tokens:`` files have the one language ``tokens``.
+
+    Args:
+      windows: for each language; None: 64, or every row of a ``tokens:`` file.
+
+    Raises:
+      RequestError: a language or enough text is missing, or a window served to calibrate this very model.
+    """
+    if protocol not in ("windows", "published"):
+        raise RequestError(f"--protocol {protocol!r} is unknown; choose windows or published.")
+    if texts.startswith(TOKENS):
+        tokens_NT = load_tokens(texts.removeprefix(TOKENS), samples=windows).tokens_NT
+        prepared = {"tokens": Windows(tokens_NT, None)}
+    else:
+        source = open_texts(texts)
+        tokenizer = checkpoint.tokenizer()
+        prepared = {
+            language: evaluation_windows(
+                source, tokenizer, language, windows=windows or 64, length=length, protocol=protocol
+            )
+            for language in languages
+        }
+    manifest = read_manifest(checkpoint.reference)
+    for of_language in prepared.values():
+        check_vocabulary(of_language.tokens_NT, checkpoint.model.config.vocab_size)
+        if manifest and manifest["calibration"]:
+            refuse_overlap(of_language.tokens_NT, manifest["calibration"])
+    return prepared
+
+
+def total_work(checkpoint: Checkpoint, windows: Mapping[str, Windows]) -> int:
+    """Returns the tokens that ``perplexity`` will report: once a block and once for the head."""
+    tokens = sum(of_language.tokens_NT.size for of_language in windows.values())
+    return tokens * (checkpoint.model.num_blocks + 1)
+
+
+def perplexity(
+    checkpoint: Checkpoint,
+    windows: Mapping[str, Windows],
+    *,
+    mesh: Mesh,
+    compute_dtype: np.dtype,
+    on_tokens: OnTokens = lambda tokens: None,
+) -> dict[str, LanguagePerplexity]:
+    """Returns the perplexity of each language's windows, reading one block of the checkpoint at a time."""
+    return perplexities(
+        checkpoint.read, checkpoint.model, windows, mesh=mesh, dtype=compute_dtype, on_tokens=on_tokens
+    )
+
+
+def as_json(results: Mapping[str, LanguagePerplexity], windows: Mapping[str, Windows], texts: str) -> dict[str, Any]:
+    """Returns what ``perplexity --json`` prints."""
+    length = next(iter(windows.values())).tokens_NT.shape[1]
+    languages = {language: dataclasses.asdict(result) for language, result in results.items()}
+    return {"languages": languages, "length": length, "texts": texts}

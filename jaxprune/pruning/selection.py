@@ -1,0 +1,93 @@
+"""Exactly the lowest so many scores of a group, without sorting.
+
+The threshold is found by bisecting its bits: a non-negative float orders like the integer with the same bits.
+Scores equal to it are told apart by bisecting a position. So all that the members of a group share is a
+number, ``_count``: splitting a group over devices needs a sum there, and nothing else.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32, Int32
+
+# The bits of a float32 that order it when its sign is taken as plus.
+_SCORE_BITS = 31
+
+
+def select_lowest(
+    scores: Float32[Array, "*shape"],
+    num: Int32[Array, "*groups"],
+    *,
+    axes: tuple[int, ...],
+    position: Int32[Array, "*shape"],
+) -> Bool[Array, "*shape"]:
+    """Returns True for the ``num`` lowest scores of each group, never more or fewer.
+
+    Args:
+      scores: not negative. An infinite score is selected after every finite one, NaN after those.
+      num: how many of each group, in any shape that broadcasts against ``scores`` with 1 for ``axes``.
+      axes: those along which scores compete; the other axes count the groups.
+      position: different for all members of a group and smaller than their number. Of equal scores the one
+        with the smaller position is selected.
+    """
+    group_size = 1
+    for axis in axes:
+        group_size *= scores.shape[axis]
+    assert group_size < 2**31, "counts are int32"
+    groups = tuple(1 if axis in axes else size for axis, size in enumerate(scores.shape))
+    num = jnp.broadcast_to(num, groups)
+    key = _key(scores)
+    threshold = _bisect(lambda candidate: _count(key < candidate, axes), num, num_bits=_SCORE_BITS)
+    below = key < threshold
+    tied = key == threshold
+    missing = num - _count(below, axes)
+
+    def break_ties() -> Bool[Array, "*shape"]:
+        cutoff = _bisect(
+            lambda candidate: _count(tied & (position < candidate), axes),
+            missing,
+            num_bits=group_size.bit_length(),
+        )
+        return below | (tied & (position < cutoff))
+
+    return jax.lax.cond(jnp.any(missing > 0), break_ties, lambda: below)
+
+
+def select_lowest_of_few(scores_GMO: Float32[Array, "G M O"], num: int) -> Bool[Array, "G M O"]:
+    """Returns True for the ``num`` lowest of each M scores; of equal ones the first."""
+    key_GMO = _key(scores_GMO)
+    index_GMO = jax.lax.broadcasted_iota(jnp.int32, key_GMO.shape, 1)
+
+    def compare(index: Int32[Array, ""], rank_GMO: Int32[Array, "G M O"]) -> Int32[Array, "G M O"]:
+        rival_G1O = jax.lax.dynamic_index_in_dim(key_GMO, index, axis=1)
+        is_lower = (rival_G1O < key_GMO) | ((rival_G1O == key_GMO) & (index < index_GMO))
+        return rank_GMO + is_lower.astype(jnp.int32)
+
+    rank_GMO = jax.lax.fori_loop(0, key_GMO.shape[1], compare, jnp.zeros_like(key_GMO))
+    return rank_GMO < num
+
+
+def _key(scores: Float32[Array, "*shape"]) -> Int32[Array, "*shape"]:
+    # Without its sign bit -0.0 is the lowest score, not the highest.
+    return jax.lax.bitcast_convert_type(scores, jnp.int32) & (2**_SCORE_BITS - 1)
+
+
+def _count(condition: Bool[Array, "*shape"], axes: tuple[int, ...]) -> Int32[Array, "*groups"]:
+    """Returns how many members of each group are True."""
+    return jnp.sum(condition, axis=axes, keepdims=True, dtype=jnp.int32)
+
+
+def _bisect(
+    num_below: Callable[[Int32[Array, "*groups"]], Int32[Array, "*groups"]],
+    allowed: Int32[Array, "*groups"],
+    *,
+    num_bits: int,
+) -> Int32[Array, "*groups"]:
+    """Returns the largest number of ``num_bits`` bits that at most ``allowed`` members lie below."""
+
+    def try_bit(step: Int32[Array, ""], found: Int32[Array, "*groups"]) -> Int32[Array, "*groups"]:
+        candidate = found | (1 << (num_bits - 1 - step))
+        return jnp.where(num_below(candidate) <= allowed, candidate, found)
+
+    return jax.lax.fori_loop(0, num_bits, try_bit, jnp.zeros_like(allowed))

@@ -1,0 +1,191 @@
+"""SparseGPT (Frantar and Alistarh, 2023, https://arxiv.org/abs/2301.00774): the kept weights make up for it.
+
+Inputs are pruned in order. Pruning weight w of input i leaves the error ``e = w / U_ii``, and every later
+input j moves by ``-e U_ij``. The published code pushes each error to all later inputs at once. Here an input
+pulls what the earlier ones left for it, in three nested scans (blocks, groups, inputs): most of the work is
+large matrix products, and compile time does not depend on the width.
+
+Shapes: I inputs, O outputs, K inputs of a block, M inputs of a group.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32
+
+from jaxprune.errors import RequestError
+from jaxprune.pruning.factorisation import InverseFactor, factorise_inverse
+from jaxprune.pruning.languages import LanguageCombination, SumLanguages
+from jaxprune.pruning.method import PrunedKernel
+from jaxprune.pruning.patterns import NM, Pattern, Scope, Unstructured
+from jaxprune.pruning.statistics import InputGram, Statistic
+
+# Inputs of a group where no pattern says: errors of so many stay in the cache of a core.
+_GROUP = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseGPT:
+    """Prunes block by block of inputs and updates what is kept.
+
+    Attributes:
+      block_size: inputs whose mask is chosen together. For N:M, rounded down to a multiple of M.
+      damping: what is added to the diagonal of the Gram matrix, in units of its mean.
+      languages: how the statistics of several languages become one.
+    """
+
+    name: ClassVar[str] = "sparsegpt"
+    statistic: ClassVar[type[Statistic] | None] = InputGram
+    default_scope: ClassVar[Scope] = "block"
+    block_size: int = 128
+    damping: float = 0.01
+    languages: LanguageCombination = dataclasses.field(default_factory=SumLanguages)
+
+    def __post_init__(self) -> None:
+        """Raises RequestError for numbers without meaning."""
+        if self.block_size < 1:
+            raise RequestError(
+                f"block size {self.block_size} is not a number of inputs; the published one is 128."
+            )
+        if not 0 < self.damping < float("inf"):
+            raise RequestError(
+                f"damping {self.damping:g} is not a positive number; the published one is 0.01."
+            )
+
+    def prepare(self, statistic: Statistic | None) -> InverseFactor:
+        """Factorises the inverse of the damped Gram matrix."""
+        assert isinstance(statistic, InputGram)
+        return factorise_inverse(self.languages.combine(statistic), self.damping)
+
+    def prune(
+        self, kernel_IO: Float32[Array, "d_in d_out"], prepared: InverseFactor, pattern: Pattern
+    ) -> PrunedKernel:
+        """Prunes a kernel and updates its kept weights."""
+        pruned_IO, mask_IO = _sweep(kernel_IO, prepared, pattern, *_tile(self.block_size, pattern))
+        diagnostics = {
+            "damping": prepared.damping,
+            "damping_raised": prepared.damping_raised,
+            "factorised": prepared.factorised,
+            "dead_inputs": jnp.sum(prepared.dead_I, dtype=jnp.int32),
+        }
+        return PrunedKernel(pruned_IO, mask_IO, diagnostics)
+
+
+def _tile(block_size: int, pattern: Pattern) -> tuple[int, int]:
+    """Returns the inputs of a block and of a group."""
+    if isinstance(pattern, NM):
+        return max(block_size // pattern.m, 1) * pattern.m, pattern.m
+    return block_size, max(size for size in range(1, _GROUP + 1) if block_size % size == 0)
+
+
+def _sweep(
+    kernel_IO: Float32[Array, "d_in d_out"], factor: InverseFactor, pattern: Pattern, block: int, group: int
+) -> tuple[Float32[Array, "d_in d_out"], Bool[Array, "d_in d_out"]]:
+    d_in, d_out = kernel_IO.shape
+    pattern.check_width(d_in)
+    padding = -d_in % block
+    num_blocks = (d_in + padding) // block
+    # Inputs after the last that nothing reaches and that reach nothing.
+    upper_II = jnp.pad(factor.upper_II, ((0, padding), (0, padding)))
+    pivot_I = jnp.pad(jnp.diagonal(factor.upper_II), (0, padding), constant_values=1.0)
+    # A dead input's weights score 0, so that they go first. Those beyond the number asked for do no harm.
+    divisor_I = jnp.pad(jnp.where(factor.dead_I, jnp.inf, pivot_I[:d_in]), (0, padding))
+    kernel_KO = jnp.pad(kernel_IO, ((0, padding), (0, 0))).reshape(num_blocks, block, d_out)
+    counts = masks_KO = None
+    if not isinstance(pattern, NM):
+        if pattern.within == "kernel":
+            mask_IO = pattern.mask(_scores(kernel_IO, divisor_I[:d_in]))
+            masks_KO = jnp.pad(mask_IO, ((0, padding), (0, 0))).reshape(num_blocks, block, d_out)
+        else:
+            counts = jnp.asarray(pattern.block_counts(d_in, d_out, block))
+
+    def prune_block(errors_IO: Array, xs: tuple[Any, ...]) -> tuple[Array, tuple[Array, Array]]:
+        start, kernel_KO, pivot_K, divisor_K, count, mask_KO = xs
+        columns_IK = jax.lax.dynamic_slice_in_dim(upper_II, start, block, axis=1)
+        # Errors of this block and the later ones are still zero.
+        kernel_KO = kernel_KO - _pull(columns_IK, errors_IO)
+        if count is not None:
+            assert isinstance(pattern, Unstructured)
+            mask_KO = pattern.keep(_scores(kernel_KO, divisor_K), count)
+        upper_KK = jax.lax.dynamic_slice_in_dim(columns_IK, start, block)
+        errors_KO, pruned = _prune_groups(kernel_KO, upper_KK, pivot_K, divisor_K, mask_KO, pattern, group)
+        return jax.lax.dynamic_update_slice_in_dim(errors_IO, errors_KO, start, axis=0), pruned
+
+    xs = (
+        jnp.arange(num_blocks) * block,
+        kernel_KO,
+        pivot_I.reshape(num_blocks, block),
+        divisor_I.reshape(num_blocks, block),
+        counts,
+        masks_KO,
+    )
+    _, (pruned_KO, masks_KO) = jax.lax.scan(prune_block, jnp.zeros((d_in + padding, d_out), jnp.float32), xs)
+    return pruned_KO.reshape(-1, d_out)[:d_in], masks_KO.reshape(-1, d_out)[:d_in]
+
+
+def _prune_groups(
+    kernel_KO: Float32[Array, "K O"],
+    upper_KK: Float32[Array, "K K"],
+    pivot_K: Float32[Array, " K"],
+    divisor_K: Float32[Array, " K"],
+    mask_KO: Bool[Array, "K O"] | None,
+    pattern: Pattern,
+    group: int,
+) -> tuple[Float32[Array, "K O"], tuple[Float32[Array, "K O"], Bool[Array, "K O"]]]:
+    """Returns a block's errors, its pruned weights and their mask, chosen group by group if there is none."""
+    block, d_out = kernel_KO.shape
+
+    def prune_group(errors_KO: Array, xs: tuple[Any, ...]) -> tuple[Array, tuple[Array, Array]]:
+        start, kernel_MO, pivot_M, divisor_M, mask_MO = xs
+        columns_KM = jax.lax.dynamic_slice_in_dim(upper_KK, start, group, axis=1)
+        kernel_MO = kernel_MO - _pull(columns_KM, errors_KO)
+        if mask_MO is None:
+            # As published: chosen at the group's first input, from weights that earlier groups have moved.
+            assert isinstance(pattern, NM)
+            mask_MO = pattern.mask(_scores(kernel_MO, divisor_M))
+        upper_MM = jax.lax.dynamic_slice_in_dim(columns_KM, start, group)
+        errors_MO, pruned_MO = _prune_inputs(kernel_MO, upper_MM, pivot_M, mask_MO)
+        return jax.lax.dynamic_update_slice_in_dim(errors_KO, errors_MO, start, axis=0), (pruned_MO, mask_MO)
+
+    grouped = (block // group, group)
+    xs = (
+        jnp.arange(block // group) * group,
+        kernel_KO.reshape(*grouped, d_out),
+        pivot_K.reshape(grouped),
+        divisor_K.reshape(grouped),
+        None if mask_KO is None else mask_KO.reshape(*grouped, d_out),
+    )
+    errors_KO, (pruned_MO, mask_MO) = jax.lax.scan(prune_group, jnp.zeros_like(kernel_KO), xs)
+    return errors_KO, (pruned_MO.reshape(block, d_out), mask_MO.reshape(block, d_out))
+
+
+def _prune_inputs(
+    kernel_MO: Float32[Array, "M O"],
+    upper_MM: Float32[Array, "M M"],
+    pivot_M: Float32[Array, " M"],
+    mask_MO: Bool[Array, "M O"],
+) -> tuple[Float32[Array, "M O"], Float32[Array, "M O"]]:
+    """Returns the errors of a group and its pruned weights."""
+
+    def prune_input(errors_MO: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
+        index, kernel_O, column_M, pivot, mask_O = xs
+        kernel_O = kernel_O - _pull(column_M[:, None], errors_MO)[0]
+        error_O = jnp.where(mask_O, 0.0, kernel_O / pivot)
+        errors_MO = jax.lax.dynamic_update_index_in_dim(errors_MO, error_O, index, 0)
+        return errors_MO, jnp.where(mask_O, kernel_O, 0.0)
+
+    xs = (jnp.arange(len(pivot_M)), kernel_MO, upper_MM.T, pivot_M, mask_MO)
+    return jax.lax.scan(prune_input, jnp.zeros_like(kernel_MO), xs)
+
+
+def _pull(columns_IK: Float32[Array, "I K"], errors_IO: Float32[Array, "I O"]) -> Float32[Array, "K O"]:
+    """Returns what the errors of earlier inputs move these inputs' weights by, with the sign turned."""
+    return jnp.matmul(columns_IK.T, errors_IO, precision=jax.lax.Precision.HIGHEST)
+
+
+def _scores(kernel_IO: Float32[Array, "I O"], divisor_I: Float32[Array, " I"]) -> Float32[Array, "I O"]:
+    """Returns ``|W| / U_ii``, infinite for padding: the root of the published score, which would overflow."""
+    scores_IO = jnp.minimum(jnp.abs(kernel_IO) / divisor_I[:, None], jnp.finfo(jnp.float32).max)
+    return jnp.where(divisor_I[:, None] > 0, scores_IO, jnp.inf)

@@ -1,0 +1,119 @@
+"""Running summaries of a linear's inputs, kept apart by group (a language, or several together).
+
+Shapes: B sequences, T tokens, I inputs, G groups. Fields are ``Any`` besides, because JAX builds the same trees of shapes
+and of shardings.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Float32, Int, Int32
+
+
+@runtime_checkable
+class Statistic(Protocol):
+    """Sums over tokens, by group: state goes in and comes out."""
+
+    @property
+    def tokens_G(self) -> Int32[Array, " G"]:  # noqa: N802
+        """Tokens seen."""
+        ...
+
+    @classmethod
+    def zeros(cls, d_in: int, num_groups: int) -> "Statistic":
+        """Returns the summary of nothing."""
+        ...
+
+    def update(
+        self, x_BTI: Float[Array, "B T d_in"], weights_B: Float[Array, " B"], group: Int[Array, ""]
+    ) -> "Statistic":
+        """Adds every token of the sequences whose weight is 1; those of weight 0 only fill the batch."""
+        ...
+
+    def means(self) -> Float32[Array, "G ..."]:
+        """Returns the mean over the tokens of each group; zero for a group without tokens."""
+        ...
+
+
+@struct.dataclass
+class InputNorms:
+    """Sum of each input's square: the squared norm of its column of activations."""
+
+    squared_GI: Float32[Array, "G d_in"] | Any
+    tokens_G: Int32[Array, " G"] | Any
+
+    @classmethod
+    def zeros(cls, d_in: int, num_groups: int) -> "InputNorms":
+        """Returns the summary of nothing."""
+        return cls(jnp.zeros((num_groups, d_in), jnp.float32), jnp.zeros(num_groups, jnp.int32))
+
+    def update(
+        self, x_BTI: Float[Array, "B T d_in"], weights_B: Float[Array, " B"], group: Int[Array, ""]
+    ) -> "InputNorms":
+        """Adds the squares of every token that counts."""
+        # bfloat16 has 8 bits: a sum of its squares would stop growing after a few hundred tokens.
+        x_BTI = _counted(x_BTI, weights_B).astype(jnp.float32)
+        squared_I = jnp.sum(jnp.square(x_BTI), axis=(0, 1))
+        return type(self)(
+            _add(self.squared_GI, squared_I, group), _add(self.tokens_G, _num_tokens(x_BTI, weights_B), group)
+        )
+
+    def means(self) -> Float32[Array, "G d_in"]:
+        """Returns the mean square of each input."""
+        return self.squared_GI / _at_least_one(self.tokens_G)[:, None]
+
+
+@struct.dataclass
+class InputGram:
+    """Sum of the outer product of each token's inputs with themselves.
+
+    SparseGPT's Hessian is twice the mean; no factor of it changes what the method does.
+    """
+
+    gram_GII: Float32[Array, "G d_in d_in"] | Any
+    tokens_G: Int32[Array, " G"] | Any
+
+    @classmethod
+    def zeros(cls, d_in: int, num_groups: int) -> "InputGram":
+        """Returns the summary of nothing."""
+        return cls(jnp.zeros((num_groups, d_in, d_in), jnp.float32), jnp.zeros(num_groups, jnp.int32))
+
+    def update(
+        self, x_BTI: Float[Array, "B T d_in"], weights_B: Float[Array, " B"], group: Int[Array, ""]
+    ) -> "InputGram":
+        """Adds the outer products of every token that counts."""
+        x_NI = _counted(x_BTI, weights_B).reshape(-1, x_BTI.shape[-1])
+        # HIGHEST: TPUs and recent GPUs would round float32 inputs to bfloat16 or TF32. Products of bfloat16 inputs
+        # are exact in float32 as they stand, and many times faster than those of inputs cast first.
+        gram_II = jnp.matmul(
+            x_NI.T, x_NI, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32
+        )
+        return type(self)(
+            _add(self.gram_GII, gram_II, group), _add(self.tokens_G, _num_tokens(x_BTI, weights_B), group)
+        )
+
+    def means(self) -> Float32[Array, "G d_in d_in"]:
+        """Returns the mean outer product."""
+        return self.gram_GII / _at_least_one(self.tokens_G)[:, None, None]
+
+
+def _counted(x_BTI: Float[Array, "B T d_in"], weights_B: Float[Array, " B"]) -> Float[Array, "B T d_in"]:
+    # Selected, not multiplied: what the model makes of a filler may be NaN.
+    return jnp.where(weights_B[:, None, None] > 0, x_BTI, jnp.zeros_like(x_BTI))
+
+
+def _num_tokens(x_BTI: Float[Array, "B T d_in"], weights_B: Float[Array, " B"]) -> Int32[Array, ""]:
+    # int32 holds a million sequences of 2048 tokens; float32 stops counting single ones at 2**24.
+    return jnp.sum(weights_B > 0, dtype=jnp.int32) * x_BTI.shape[1]
+
+
+def _add(total_G: Any, value: Any, group: Int[Array, ""]) -> Any:
+    """Adds ``value`` to one group in place, if the caller donates the total."""
+    sum_ = jax.lax.dynamic_index_in_dim(total_G, group, keepdims=False) + value
+    return jax.lax.dynamic_update_index_in_dim(total_G, sum_, group, 0)
+
+
+def _at_least_one(tokens_G: Int32[Array, " G"]) -> Float32[Array, " G"]:
+    return jnp.maximum(tokens_G, 1).astype(jnp.float32)

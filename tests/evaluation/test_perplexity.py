@@ -1,0 +1,83 @@
+"""Perplexity against a plain softmax in float64, whatever the batching."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from jaxprune.data.windows import Windows
+from jaxprune.evaluation import perplexity as subject
+from jaxprune.models import FAMILIES, build_model
+from jaxprune.models.causal_lm import block_section
+from jaxprune.sharding import make_mesh
+from tests.tiny import tiny_config
+
+
+def on_device(params):
+    return {path: jnp.asarray(value) for path, value in params.items()}
+
+
+
+def setup(model_type="llama"):
+    model = build_model(tiny_config(model_type))
+    rng = np.random.default_rng(0)
+    weights = {
+        s: {
+            p: rng.standard_normal(t.shape[::-1] if t.is_kernel else t.shape).astype(np.float32) * 0.3
+            for p, t in model.tensors(s).items()
+        }
+        for s in model.sections
+    }
+    return model, weights
+
+
+def logits_of(model, weights, tokens):
+    x = model.embed(on_device(weights["embed"]), jnp.asarray(tokens), jnp.float32)
+    for index in range(model.num_blocks):
+        x, _ = model.block(on_device(weights[block_section(index)]), on_device(model.constants(index)), x)
+    return np.asarray(model.unembed(on_device(weights["head"]), x), np.float64)
+
+
+@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+@pytest.mark.parametrize("logits", [2**26, 100])
+def test_equals_a_log_softmax_in_float64(model_type, logits, monkeypatch):
+    """With logits in one piece, and in slices that do not divide the tokens."""
+    monkeypatch.setattr(subject, "_LOGITS", logits)
+    model, weights = setup(model_type)
+    rng = np.random.default_rng(1)
+    windows = {
+        language: Windows(rng.integers(0, model.config.vocab_size, (count, 13)).astype(np.int32), num_bytes)
+        for language, count, num_bytes in (("de", 3, 100), ("sw", 5, None))
+    }
+    mesh = make_mesh({"data": 2, "model": 1})
+    found = subject.perplexities(weights.__getitem__, model, windows, mesh=mesh, dtype=np.dtype("float32"))
+    for language, of_language in windows.items():
+        tokens = of_language.tokens_NT
+        log_p = scipy.special.log_softmax(logits_of(model, weights, tokens)[:, :-1], axis=-1)
+        nats = -np.take_along_axis(log_p, tokens[:, 1:, None].astype(int), axis=-1)
+        assert found[language].nats_per_token == pytest.approx(nats.mean(), rel=1e-5)
+        assert found[language].perplexity == pytest.approx(math.exp(nats.mean()), rel=1e-4)
+        assert found[language].tokens == nats.size
+        assert found[language].windows == len(tokens)
+    assert found["de"].bits_per_byte == pytest.approx(found["de"].nats_per_token * 36 / math.log(2) / 100)
+    assert found["sw"].bits_per_byte is None
+
+
+def test_languages_that_do_not_fit_together_take_turns(monkeypatch):
+    model, weights = setup()
+    tokens = np.random.default_rng(1).integers(0, model.config.vocab_size, (4, 9)).astype(np.int32)
+    windows = {language: Windows(tokens, None) for language in ("de", "en", "sw")}
+    mesh = make_mesh({"data": 1, "model": 1})
+    together = subject.perplexities(weights.__getitem__, model, windows, mesh=mesh, dtype=np.dtype("float32"))
+    monkeypatch.setattr(subject, "_HIDDEN_BYTES", 2 * tokens.size * model.config.hidden_size * 4)
+    reads = []
+
+    def read(section):
+        reads.append(section)
+        return weights[section]
+
+    apart = subject.perplexities(read, model, windows, mesh=mesh, dtype=np.dtype("float32"))
+    assert apart == together
+    assert reads.count("blocks/0") == 2

@@ -1,0 +1,106 @@
+"""Sums over tokens: which count, for which group, and how precisely."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxprune.pruning.statistics import InputGram, InputNorms, Statistic
+
+STATISTICS = [InputNorms, InputGram]
+
+update = jax.jit(lambda statistic, *batch: statistic.update(*batch))
+means = jax.jit(lambda statistic: statistic.means())
+
+
+def reference(statistic, x):
+    """Returns the float64 mean over tokens of ``[..., d_in]``."""
+    x = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    return np.square(x).mean(0) if statistic is InputNorms else x.T @ x / len(x)
+
+
+def batches(dtype=np.float32):
+    """Yields microbatches of two groups in turn: inputs, weights, group."""
+    rng = np.random.default_rng(3)
+    for index in range(7):
+        x = jnp.asarray(rng.standard_normal((3, 11, 6)) + 0.3, dtype)
+        weights = np.asarray([1, 1, index % 3 != 0], np.float32)
+        yield x, jnp.asarray(weights), jnp.int32(index % 2)
+
+
+def collect(statistic):
+    return functools.reduce(lambda s, batch: update(s, *batch), batches(), statistic.zeros(6, 2))
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_means_are_by_token_and_by_group(statistic):
+    collected = collect(statistic)
+    by_group = means(collected)
+    assert isinstance(collected, Statistic)
+    for group in range(2):
+        kept = np.concatenate(
+            [np.asarray(x)[np.asarray(weights) > 0] for x, weights, of in batches() if of == group]
+        )
+        assert int(collected.tokens_G[group]) == kept[..., 0].size
+        np.testing.assert_allclose(by_group[group], reference(statistic, kept), rtol=1e-5)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_what_a_filler_holds_does_not_matter(statistic):
+    x = np.ones((2, 5, 6), np.float32)
+    x[1] = np.nan
+    found = means(update(statistic.zeros(6, 1), x, jnp.asarray([1.0, 0.0]), jnp.int32(0)))
+    np.testing.assert_array_equal(found, np.ones(found.shape))
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_inputs_are_summed_in_float32(statistic, dtype):
+    x = (np.random.default_rng(0).standard_normal((4, 1500, 6)) + 1).astype(dtype)
+    found = means(update(statistic.zeros(6, 1), x, jnp.ones(4), jnp.int32(0)))
+    assert found.dtype == jnp.float32
+    # 6000 terms one after another lose about sqrt(6000) roundings; sums in half precision would be off by percents.
+    np.testing.assert_allclose(found[0], reference(statistic, x.astype(np.float64)), rtol=2e-5)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_tokens_are_counted_one_by_one_beyond_the_integers_of_float32(statistic):
+    many = statistic.zeros(1, 1).replace(tokens_G=jnp.asarray([2**24], jnp.int32))
+    counted = update(many, jnp.ones((1, 1, 1)), jnp.ones(1), jnp.int32(0))
+    assert int(counted.tokens_G[0]) == 2**24 + 1
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_nothing_seen_means_zero(statistic):
+    assert not np.asarray(means(statistic.zeros(6, 3))).any()
+
+
+def test_the_gram_matrix_is_updated_in_place():
+    """Its old buffer becomes the new one: two of a wide layer's would not fit."""
+    statistic = InputGram.zeros(64, 1)
+    arguments = (jnp.ones((2, 8, 64)), jnp.ones(2), jnp.int32(0))
+    compiled = jax.jit(lambda s, *batch: s.update(*batch), donate_argnums=0).lower(statistic, *arguments).compile()
+    assert compiled.memory_analysis().alias_size_in_bytes >= statistic.gram_GII.nbytes
+    assert compiled.as_text().count(" dot(") == 1
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_sequences_split_over_devices_give_the_same(statistic):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    x = np.random.default_rng(1).standard_normal((8, 9, 6)).astype(np.float32)
+    weights = np.asarray([1] * 7 + [0], np.float32)
+    nothing = statistic.zeros(6, 1)
+    whole = update(nothing, x, weights, np.int32(0))
+    split = update(nothing, jax.device_put(x, rows), jax.device_put(weights, rows), np.int32(0))
+    np.testing.assert_array_equal(whole.tokens_G, split.tokens_G)
+    for one, many in zip(jax.tree.leaves(whole), jax.tree.leaves(split), strict=True):
+        np.testing.assert_allclose(one, many, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_shapes_can_be_computed_without_arrays(statistic):
+    shapes = jax.eval_shape(lambda: statistic.zeros(6, 2))
+    assert [leaf.shape[0] for leaf in jax.tree.leaves(shapes)] == [2, 2]
