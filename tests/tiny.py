@@ -3,6 +3,7 @@
 Widths are multiples of 8, so that 2:4 and 4:8 patterns apply; the vocabulary is a prime.
 """
 
+import copy
 import functools
 import json
 from pathlib import Path
@@ -79,10 +80,11 @@ _OF_FAMILY: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_config(model_type: str, **changes: Any) -> dict[str, Any]:
+def tiny_config(model_type: str, /, **changes: Any) -> dict[str, Any]:
     """Returns a ``config.json`` of a tiny model, with ``changes``; a change to ``...`` removes the key."""
     config = {"model_type": model_type, **_COMMON, **_OF_FAMILY[model_type], **changes}
-    return {key: value for key, value in config.items() if value is not ...}
+    # A copy: transformers completes nested objects in place.
+    return copy.deepcopy({key: value for key, value in config.items() if value is not ...})
 
 
 def tiny_tensors(config: dict[str, Any], *, seed: int, dtype: Any = np.float32) -> dict[str, np.ndarray]:

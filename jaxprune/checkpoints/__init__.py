@@ -15,14 +15,14 @@ from jaxprune.errors import RequestError
 from jaxprune.models import build_model
 from jaxprune.samples import fetch
 
-__all__ = ["Checkpoint", "CheckpointWriter", "create_writer", "open_checkpoint"]
+__all__ = ["WRITERS", "Checkpoint", "CheckpointWriter", "create_writer", "open_checkpoint"]
 
 _SAMPLE = "sample:"
 _POSSIBLE = (
     "a Hugging Face folder, an Orbax folder written by jaxprune, a .gguf file, a hub id org/name[@revision], "
     "or sample:NAME"
 )
-_WRITERS = {"huggingface": HuggingFaceWriter, "orbax": OrbaxWriter}
+WRITERS = {"huggingface": HuggingFaceWriter, "orbax": OrbaxWriter}
 
 
 def open_checkpoint(reference: str) -> Checkpoint:
@@ -53,10 +53,10 @@ def create_writer(
     Raises:
       RequestError: the format is unknown, or the disk is full.
     """
-    if format not in _WRITERS:
-        raise RequestError(f"the format {format!r} is unknown; choose {' or '.join(_WRITERS)}.")
+    if format not in WRITERS:
+        raise RequestError(f"the format {format!r} is unknown; choose {' or '.join(WRITERS)}.")
     source.write_companions(folder, dtype)
-    return _WRITERS[format](folder, source, dtype=dtype)
+    return WRITERS[format](folder, source, dtype=dtype)
 
 
 def _open_path(reference: str, path: Path) -> Checkpoint:

@@ -65,7 +65,7 @@ class _Vocabulary:
             raise damaged(self.path, f"{_PREFIX}{key} is missing or no list of strings")
         return values
 
-    def numbers(self, key: str, default: float | None = None) -> list[float]:
+    def numbers(self, key: str, default: int | None = None) -> list[int] | list[float]:
         values = self._metadata.get(_PREFIX + key, default)
         if values is not None and values is default:
             return [values] * len(self.tokens)
@@ -189,7 +189,9 @@ def _with_added(tokenizer: Tokenizer, vocabulary: _Vocabulary, adds_bos: bool) -
     return _Backend(tokenizer, adds_bos)
 
 
-def implied_merges(path: Path, tokens: Sequence[str], scores: Sequence[float]) -> list[tuple[str, str]]:
+def implied_merges(
+    path: Path, tokens: Sequence[str], scores: Sequence[float] | Sequence[int]
+) -> list[tuple[str, str]]:
     """Returns the merges by which SentencePiece would build ``tokens``, first to be applied first.
 
     SentencePiece joins whichever neighbours make the token of the highest score, so that every way to cut a

@@ -11,7 +11,7 @@ from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.checks import redundant_heads
 from jaxprune.checkpoints.companions import FolderCompanions
 from jaxprune.checkpoints.disk import require_space
-from jaxprune.checkpoints.safetensors_file import StreamedSafetensors
+from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.safetensors_folder import INDEX_FILE, SINGLE_FILE, SafetensorsFolder
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
 from jaxprune.checkpoints.tensors import TensorSpec
@@ -92,6 +92,14 @@ class HuggingFaceWriter:
             array = np.asarray(params[path])
             array = cast(array.T if tensor.is_kernel else array, self._specs[tensor.name].dtype, tensor.name)
             self._files[self._weight_map[tensor.name]].write(tensor.name, array)
+
+    def read(self, section: str) -> dict[str, np.ndarray]:
+        """Returns what was written of a section, also by an interrupted run that this one continues."""
+        params = {}
+        for path, tensor in self._model.owned_tensors(section).items():
+            array = SafetensorsFile(self._folder / self._weight_map[tensor.name]).read(tensor.name)
+            params[path] = array.T if tensor.is_kernel else array
+        return params
 
     def finish(self) -> None:
         """Closes the files and writes the index, if there is more than one."""

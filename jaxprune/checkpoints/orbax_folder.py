@@ -5,8 +5,11 @@ Its tree is ``{"embed": .., "blocks": {"0": ..}, "head": ..}`` of this package's
 kernels are ``[d_in, d_out]``.
 """
 
+import contextlib
+import gc
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -56,11 +59,15 @@ class OrbaxStore:
 
         self._path = str(path.absolute())
         try:
-            stored = dict(_leaves(ocp.metadata(self._path).metadata))
+            with _quiet():
+                tree = ocp.metadata(self._path).metadata
+                if not isinstance(tree, Mapping):  # some damage is told to its log only
+                    raise TypeError("its tree cannot be read")
         except Exception as error:  # Orbax reports damage through many kinds
             raise RequestError(
                 f"{path} is not a complete Orbax checkpoint: {_first_line(error)}; convert the model again."
             ) from error
+        stored = dict(_leaves(tree))
         places = {
             f"{section}/{path}": tensor
             for section in model.sections
@@ -99,7 +106,7 @@ class OrbaxStore:
         context = ocp.Context()
         context.pytree.loading.partial_load = True
         try:
-            with context:
+            with _quiet(), context:
                 # Only dtype and shape are looked at; a broadcast array says them without taking memory.
                 wanted = np.broadcast_to(np.zeros((), spec.dtype), shape)
                 array = dict(_leaves(ocp.load(self._path, _tree({leaf: wanted}))))[leaf]
@@ -150,7 +157,8 @@ class OrbaxWriter:
             leaves[f"{section}/{path}"] = cast(np.asarray(params[path]), spec.dtype, tensor.name)
         self._drop(section)
         try:
-            ocp.partial.save(self._path, _tree(leaves))
+            with _quiet():
+                ocp.partial.save(self._path, _tree(leaves))
         except Exception as error:
             if is_full(error):
                 needed = sum(leaf.nbytes for leaf in leaves.values())
@@ -181,6 +189,23 @@ class OrbaxWriter:
             )
             if any(key[: len(prefix)] == prefix for key in keys):
                 shutil.rmtree(path.parents[1])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax's own reports of damage, with their tracebacks, from standard error."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    except BaseException:
+        gc.collect()  # asyncio reports a failed task when it is collected: now, and not later
+        raise
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _tree(leaves: Mapping[str, Any]) -> dict[str, Any]:

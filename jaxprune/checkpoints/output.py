@@ -149,6 +149,11 @@ class OutputFolder:
 
     def _publish(self) -> None:
         replaces = self._path.exists()
+        if replaces and not self._overwrite:
+            raise RequestError(
+                f"the output folder {self._path} was made by something else while this ran; the result is "
+                f"complete in {self._partial}: rename it."
+            )
         if replaces:
             self._check()
             self._path.rename(self._old)

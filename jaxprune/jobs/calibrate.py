@@ -36,8 +36,6 @@ def calibrate(
         raise RequestError(
             f"{method.name} needs calibration languages; choose them with --calibration, for example --calibration de,en."
         )
-    if fill not in ("packed", "document"):
-        raise RequestError(f"--fill {fill!r} is unknown; choose packed or document.")
     return draw_calibration(
         open_texts(texts), checkpoint.tokenizer(), parse_mix(mix, samples), length=length, seed=seed, fill=fill
     )

@@ -65,7 +65,7 @@ def compare(
     """
     start = time.perf_counter()
     measure = {"mesh": mesh, "compute_dtype": compute_dtype}
-    with OutputFolder(out, overwrite=overwrite) as folder:
+    with OutputFolder(out, overwrite=overwrite, source=checkpoint.reference) as folder:
         dense = perplexity(checkpoint, windows, on_tokens=watch.on_perplexity("dense"), **measure)
         pruned: dict[str, dict[str, LanguagePerplexity]] = {}
         for mixture, calibration in calibrations.items():

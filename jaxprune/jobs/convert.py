@@ -34,14 +34,15 @@ def convert(
     model = checkpoint.model
     parameters = 0
     read = read_as(checkpoint, dtype)
-    with OutputFolder(out, overwrite=overwrite) as folder:
+    with OutputFolder(out, overwrite=overwrite, source=checkpoint.reference) as folder:
         writer = create_writer(folder, checkpoint, format=format, dtype=dtype)
         for section in model.sections:
             on_section(section)
-            owned = model.owned_tensors(section)
-            params = {path: value for path, value in read(section).items() if path in owned}
-            parameters += sum(value.size for value in params.values())
+            params = read(section)
+            parameters += sum(params[path].size for path in model.owned_tensors(section))
             writer.write(section, params)
+            # Before the next section is read: one at a time is in memory.
+            del params
         writer.finish()
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {

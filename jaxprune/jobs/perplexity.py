@@ -8,10 +8,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
-from jaxprune.data import open_texts
-from jaxprune.data.calibration import check_vocabulary, load_tokens, refuse_overlap
-from jaxprune.data.windows import Windows, evaluation_windows
-from jaxprune.errors import RequestError
+from jaxprune.data import check_languages, open_texts
+from jaxprune.data.calibration import check_vocabulary, refuse_overlap
+from jaxprune.data.windows import Windows, evaluation_windows, load_windows
 from jaxprune.evaluation.perplexity import LanguagePerplexity, perplexities
 from jaxprune.jobs.manifest import read_manifest
 from jaxprune.sweep import OnTokens
@@ -36,13 +35,11 @@ def prepare_windows(
     Raises:
       RequestError: a language or enough text is missing, or a window served to calibrate this very model.
     """
-    if protocol not in ("windows", "published"):
-        raise RequestError(f"--protocol {protocol!r} is unknown; choose windows or published.")
     if texts.startswith(TOKENS):
-        tokens_NT = load_tokens(texts.removeprefix(TOKENS), samples=windows).tokens_NT
-        prepared = {"tokens": Windows(tokens_NT, None)}
+        prepared = {"tokens": load_windows(texts.removeprefix(TOKENS), windows=windows)}
     else:
         source = open_texts(texts)
+        check_languages(source, list(languages))
         tokenizer = checkpoint.tokenizer()
         prepared = {
             language: evaluation_windows(

@@ -2,7 +2,9 @@
 
 import dataclasses
 import importlib.metadata
+import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,24 @@ import numpy as np
 from jax.sharding import Mesh
 
 import jaxprune
-from jaxprune.checkpoints import create_writer
+from jaxprune.checkpoints import WRITERS, create_writer, open_checkpoint
 from jaxprune.checkpoints.casting import read_as
 from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.checkpoints.huggingface import HuggingFaceWriter
 from jaxprune.checkpoints.masks import MaskWriter
 from jaxprune.checkpoints.output import OutputFolder
 from jaxprune.data.calibration import Calibration, check_vocabulary
 from jaxprune.errors import RequestError
+from jaxprune.jobs.journal import Journal
 from jaxprune.jobs.manifest import METADATA_FOLDER, write_manifest
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.pruning.blockwise import Progress, PrunedBlock, prune_blocks
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
+from jaxprune.sharding import place_params
 from jaxprune.sweep import Sweep, make_microbatches
+
+_UNFINISHED = "unfinished"
 
 
 def total_work(model: CausalLM, method: PruningMethod, calibration: Calibration | None) -> int:
@@ -44,6 +51,7 @@ def prune(
     compute_dtype: np.dtype,
     dtype: np.dtype | None = None,
     format: str = "huggingface",
+    resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -54,6 +62,7 @@ def prune(
       compute_dtype: of the forward passes.
       dtype: of the written weights; calibration sees them as they will be written. None: the source's.
       format: ``huggingface`` or ``orbax``.
+      resume: continue an interrupted run of the same request, if there is one.
 
     Raises:
       RequestError: the request cannot be met; nothing is left under ``out``.
@@ -64,14 +73,32 @@ def prune(
         calibration = None
     elif calibration is None:
         raise RequestError(f"{type(method).__name__} needs calibration text; name it with --calibration and --texts.")
+    if format not in WRITERS:
+        raise RequestError(f"the format {format!r} is unknown; choose {' or '.join(WRITERS)}.")
     _check_widths(model, pattern)
     if calibration is not None:
         check_vocabulary(calibration.tokens_NT, model.config.vocab_size)
     read = read_as(checkpoint, dtype)
     start = time.perf_counter()
-    record = _Record(model)
-    with OutputFolder(out, overwrite=overwrite) as folder:
-        writer = create_writer(folder, checkpoint, format=format, dtype=dtype)
+    request = {
+        "model": checkpoint.reference,
+        "sha256 of the model": checkpoint.fingerprint,
+        "method": {"name": method.name, **_plain(method)},
+        "pattern": {"name": str(pattern), **_plain(pattern)},
+        "sha256 of the calibration tokens": calibration.account["sha256"] if calibration is not None else None,
+        "format": format,
+        "dtype": str(dtype) if dtype is not None else "source",
+        "compute_dtype": str(np.dtype(compute_dtype)),
+        "mesh": dict(mesh.shape),
+    }
+    with OutputFolder(out, overwrite=overwrite, resume=resume, source=checkpoint.reference) as folder:
+        (folder / METADATA_FOLDER).mkdir(exist_ok=True)
+        journal = Journal(folder / METADATA_FOLDER, request)
+        # Unfinished work is safetensors whatever is asked for: written in place and read again when a run is resumed.
+        unfinished = folder if format == "huggingface" else folder / _UNFINISHED
+        unfinished.mkdir(exist_ok=True)
+        checkpoint.write_companions(unfinished, dtype)
+        writer = HuggingFaceWriter(unfinished, checkpoint, dtype=dtype)
         masks = MaskWriter(folder / METADATA_FOLDER, model)
         sweep = None
         with progress.phase(0, "embed"):
@@ -80,64 +107,87 @@ def prune(
                 batches = make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh)
                 sweep = Sweep(model, batches, mesh=mesh, dtype=compute_dtype)
                 sweep.embed(read)
-        for block in prune_blocks(read, sweep, model, method, pattern, mesh=mesh, progress=progress):
+        first = len(journal.blocks)
+        if sweep is not None:
+            _replay(sweep, writer, first, progress)
+        for block in prune_blocks(
+            read, sweep, model, method, pattern, mesh=mesh, progress=progress, first=first
+        ):
             with progress.phase(block.index, "write"):
                 section = block_section(block.index)
                 writer.write(section, block.params)
                 masks.write(section, block.masks)
-                record.add(block)
+                journal.add(_entry(model, block))
                 if sweep is None:
                     progress.on_tokens(1)
         with progress.phase(model.num_blocks, "head"):
-            owned = model.owned_tensors(HEAD)
-            writer.write(HEAD, {path: value for path, value in read(HEAD).items() if path in owned})
+            writer.write(HEAD, read(HEAD))
             masks.finish()
             writer.finish()
+            if unfinished != folder:
+                _rewrite(unfinished, folder, format)
+            journal.finish()
         manifest = {
             "jaxprune": jaxprune.__version__,
-            "method": {"name": method.name, **_plain(method)},
-            "pattern": {"name": str(pattern), **_plain(pattern)},
+            "method": request["method"],
+            "pattern": request["pattern"],
             "calibration": calibration.account if calibration is not None else None,
             "source": {"model": checkpoint.reference, "sha256": checkpoint.fingerprint},
             "format": format,
-            "dtype": str(dtype) if dtype is not None else "source",
-            "compute_dtype": str(np.dtype(compute_dtype)),
-            "sparsity": record.sparsity(),
-            "diagnostics": record.diagnostics,
+            "dtype": request["dtype"],
+            "compute_dtype": request["compute_dtype"],
+            "sparsity": _sparsity(journal.blocks),
+            "diagnostics": {name: found for block in journal.blocks for name, found in block["diagnostics"].items()},
             "versions": _versions(),
             "devices": [str(device) for device in mesh.devices.flat],
-            "mesh": dict(mesh.shape),
+            "mesh": request["mesh"],
             "seconds": {**progress.seconds, "total": time.perf_counter() - start},
         }
         write_manifest(folder, manifest)
     return manifest
 
 
-class _Record:
-    """What the manifest says of every kernel."""
+def _rewrite(unfinished: Path, folder: Path, format: str) -> None:
+    """Turns the finished safetensors into the format that was asked for."""
+    pruned = open_checkpoint(str(unfinished))
+    writer = create_writer(folder, pruned, format=format, dtype=None)
+    for section in pruned.model.sections:
+        writer.write(section, pruned.read(section))
+    writer.finish()
+    shutil.rmtree(unfinished)
 
-    def __init__(self, model: CausalLM):
-        self._model = model
-        self._pruned: dict[str, int] = {}
-        self._sizes: dict[str, int] = {}
-        self.diagnostics: dict[str, dict[str, Any]] = {}
 
-    def add(self, block: PrunedBlock) -> None:
-        tensors = self._model.tensors(block_section(block.index))
-        for linear, mask in block.masks.items():
-            name = tensors[f"{linear}/kernel"].name
-            self._sizes[name] = mask.size
-            self._pruned[name] = mask.size - int(np.count_nonzero(mask))
-            if block.diagnostics[linear]:
-                self.diagnostics[name] = block.diagnostics[linear]
+def _replay(sweep: Sweep, writer: HuggingFaceWriter, first: int, progress: Progress) -> None:
+    """Takes the hidden states through the blocks that an interrupted run has pruned."""
+    for index in range(min(first, sweep.model.num_blocks - 1)):
+        with progress.phase(index, "replay"):
+            params = place_params(sweep.mesh, writer.read(block_section(index)))
+            sweep.advance(index, params, lambda tokens: progress.on_tokens(2 * tokens))
 
-    def sparsity(self) -> dict[str, Any]:
-        return {
-            "overall": sum(self._pruned.values()) / sum(self._sizes.values()),
-            "pruned_weights": sum(self._pruned.values()),
-            "kernel_weights": sum(self._sizes.values()),
-            "kernels": {name: self._pruned[name] / self._sizes[name] for name in self._sizes},
-        }
+
+def _entry(model: CausalLM, block: PrunedBlock) -> dict[str, Any]:
+    """Returns what the manifest will say of a block's kernels, by their Hugging Face names."""
+    tensors = model.tensors(block_section(block.index))
+    names = {linear: tensors[f"{linear}/kernel"].name for linear in block.masks}
+    return {
+        "kernels": {
+            names[linear]: {"weights": mask.size, "pruned": mask.size - int(np.count_nonzero(mask))}
+            for linear, mask in block.masks.items()
+        },
+        "diagnostics": {names[linear]: found for linear, found in block.diagnostics.items() if found},
+    }
+
+
+def _sparsity(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    kernels = {name: count for block in blocks for name, count in block["kernels"].items()}
+    pruned = sum(count["pruned"] for count in kernels.values())
+    weights = sum(count["weights"] for count in kernels.values())
+    return {
+        "overall": pruned / weights,
+        "pruned_weights": pruned,
+        "kernel_weights": weights,
+        "kernels": {name: count["pruned"] / count["weights"] for name, count in kernels.items()},
+    }
 
 
 def _check_widths(model: CausalLM, pattern: Pattern) -> None:

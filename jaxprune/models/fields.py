@@ -89,7 +89,7 @@ class ConfigFields:
         self._prefix = f"{within}." if within else ""
 
     def take(self, key: str, *supported: Any) -> Any:
-        """Returns the value of ``key``; raises if there is none, or none of ``supported`` if any are named."""
+        """Returns the value of ``key``; raises if there is none, or not one of ``supported`` if any are."""
         if self._left.get(key) is None:
             raise RequestError(
                 f"config.json: a {self.model_type} model needs {self._prefix + key!r}, and it is missing; "
@@ -202,6 +202,9 @@ def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise RequestError(
             f"config.json: num_hidden_layers = {num_blocks} is not supported; supported: up to {_MAX_BLOCKS}."
         )
+    for key in ("rope_parameters", "rope_scaling"):
+        if not isinstance(raw.get(key, None), Mapping | None):
+            raise RequestError(f"config.json: {key} = {raw[key]!r} is not supported; supported: an object.")
     # A copy: transformers completes nested objects in place.
     asked = {
         key: copy.deepcopy(value)
@@ -210,5 +213,8 @@ def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     }
     try:
         return transformers.AutoConfig.for_model(**asked).to_dict()
-    except Exception as error:  # transformers' strict dataclasses raise many kinds
-        raise RequestError(f"config.json is not a valid {model_type} configuration: {error}") from error
+    except Exception as error:  # transformers' strict dataclasses raise many kinds, one wrapped in another
+        found = error.__cause__ or error
+        raise RequestError(
+            f"config.json is not a valid {model_type} configuration: {type(found).__name__}: {found}"
+        ) from error

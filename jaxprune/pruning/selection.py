@@ -1,14 +1,16 @@
 """Exactly the lowest so many scores of a group, without sorting.
 
-The threshold is found by bisecting its bits: a non-negative float orders like the integer with the same bits.
-Scores equal to it are told apart by bisecting a position. So all that the members of a group share is a
-number, ``_count``: splitting a group over devices needs a sum there, and nothing else.
+Members are told apart by their score and, where scores are equal, by their position. The score and the position
+that split off the number asked for are found bit by bit: a non-negative float orders like the integer with the
+same bits. All that the members of a group share is a number, ``_count``: splitting a group over devices needs a
+sum there, and nothing else.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32
 
 # The bits of a float32 that order it when its sign is taken as plus.
@@ -31,27 +33,22 @@ def select_lowest(
       position: different for all members of a group and smaller than their number. Of equal scores the one
         with the smaller position is selected.
     """
-    group_size = 1
-    for axis in axes:
-        group_size *= scores.shape[axis]
+    group_size = int(np.prod([scores.shape[axis] for axis in axes]))
     assert group_size < 2**31, "counts are int32"
     groups = tuple(1 if axis in axes else size for axis, size in enumerate(scores.shape))
     num = jnp.broadcast_to(num, groups)
     key = _key(scores)
-    threshold = _bisect(lambda candidate: _count(key < candidate, axes), num, num_bits=_SCORE_BITS)
-    below = key < threshold
-    tied = key == threshold
-    missing = num - _count(below, axes)
-
-    def break_ties() -> Bool[Array, "*shape"]:
-        cutoff = _bisect(
-            lambda candidate: _count(tied & (position < candidate), axes),
-            missing,
-            num_bits=group_size.bit_length(),
-        )
-        return below | (tied & (position < cutoff))
-
-    return jax.lax.cond(jnp.any(missing > 0), break_ties, lambda: below)
+    score, found = _bisect(
+        lambda candidate: _count(key < candidate, axes), num, jnp.zeros_like(num), num_bits=_SCORE_BITS
+    )
+    below, tied = key < score, key == score
+    cutoff, _ = _bisect(
+        lambda candidate: _count(below | (tied & (position < candidate)), axes),
+        num,
+        found,
+        num_bits=group_size.bit_length(),
+    )
+    return below | (tied & (position < cutoff))
 
 
 def select_lowest_of_few(scores_GMO: Float32[Array, "G M O"], num: int) -> Bool[Array, "G M O"]:
@@ -79,15 +76,31 @@ def _count(condition: Bool[Array, "*shape"], axes: tuple[int, ...]) -> Int32[Arr
 
 
 def _bisect(
-    num_below: Callable[[Int32[Array, "*groups"]], Int32[Array, "*groups"]],
-    allowed: Int32[Array, "*groups"],
+    count_below: Callable[[Int32[Array, "*groups"]], Int32[Array, "*groups"]],
+    num: Int32[Array, "*groups"],
+    found: Int32[Array, "*groups"],
     *,
     num_bits: int,
-) -> Int32[Array, "*groups"]:
-    """Returns the largest number of ``num_bits`` bits that at most ``allowed`` members lie below."""
+) -> tuple[Int32[Array, "*groups"], Int32[Array, "*groups"]]:
+    """Returns the largest pivot of ``num_bits`` bits that has at most ``num`` below it, and how many it has.
 
-    def try_bit(step: Int32[Array, ""], found: Int32[Array, "*groups"]) -> Int32[Array, "*groups"]:
-        candidate = found | (1 << (num_bits - 1 - step))
-        return jnp.where(num_below(candidate) <= allowed, candidate, found)
+    Args:
+      count_below: how many are below a pivot.
+      num: how many are wanted; once every group has as many, smaller pivots do as well and the search ends.
+      found: how many are below 0.
+      num_bits: of the pivot.
+    """
 
-    return jax.lax.fori_loop(0, num_bits, try_bit, jnp.zeros_like(allowed))
+    def is_unfinished(state: tuple[Array, Array, Array]) -> Bool[Array, ""]:
+        step, _, found = state
+        return (step < num_bits) & jnp.any(found != num)
+
+    def try_bit(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        step, pivot, found = state
+        candidate = pivot | (1 << (num_bits - 1 - step))
+        count = count_below(candidate)
+        accepted = count <= num
+        return step + 1, jnp.where(accepted, candidate, pivot), jnp.where(accepted, count, found)
+
+    _, pivot, found = jax.lax.while_loop(is_unfinished, try_bit, (jnp.int32(0), jnp.zeros_like(num), found))
+    return pivot, found

@@ -125,7 +125,7 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
 
 
 _LETTERS = ["a", "b", "c", "d", "e", "1", "2", "Ġ", "Ċ", "'", "s", "Ã", "¶"]
-_MERGES = ["a b", "ab c", "Ġ a", "Ġa b", "1 2", "Ġ 1", "' s", "Ã ¶"]
+_MERGES = ["Ġ a", "Ġa b", "a b", "ab c", "Ġ 1", "1 2", "' s", "Ã ¶"]
 BYTE_LEVEL = {
     "tokenizer.ggml.model": "gpt2",
     "tokenizer.ggml.pre": "smollm",

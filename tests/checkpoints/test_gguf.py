@@ -22,13 +22,8 @@ from tests.checkpoints.gguf_writing import (
     write,
 )
 
-QUANTIZED = [
-    Kind[name]
-    for name in """
-    Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ4_NL IQ4_XS
-    TQ1_0 TQ2_0 MXFP4 NVFP4
-    """.split()
-]
+# The package has a class for each type that it can dequantize.
+QUANTIZED = [kind for kind in gguf.GGML_QUANT_SIZES if hasattr(gguf.quants, kind.name) and kind != Kind.BF16]
 VALUES = {"llama": LLAMA, "gemma3": GEMMA, "command-r": COMMAND_R}
 
 
@@ -214,9 +209,9 @@ def test_a_file_that_shrinks_after_it_was_opened_is_refused(tmp_path):
     path = write(tmp_path / "a.gguf", random_tensors())
     file = GGUFFile(path)
     path.write_bytes(path.read_bytes()[:-4000])
+    last = list(file.specs)[-1]
     with pytest.raises(RequestError, match="shorter"):
-        for name in file.specs:
-            file.read(name)
+        file.read(last)
     path.unlink()
     with pytest.raises(RequestError, match="cannot be read"):
         file.read("model.norm.weight")

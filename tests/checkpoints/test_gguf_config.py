@@ -62,7 +62,8 @@ def test_a_llama_configuration(tmp_path):
 def test_what_llama_files_leave_out_has_the_defaults_of_llama_cpp(tmp_path):
     left_out = ("attention.head_count_kv", "attention.key_length", "attention.value_length", "rope.freq_base")
     changes = dict.fromkeys(left_out) | {"rope.dimension_count": 16}
-    config = config_of(tmp_path, changes=changes)
+    keys = {f"blk.{i}.attn_k.weight": np.ones((48, 48), np.float32) for i in range(2)}
+    config = config_of(tmp_path, changes=changes, tensors=random_tensors() | keys)
     assert (config["num_key_value_heads"], config["head_dim"], config["rope_theta"]) == (3, 16, 10000.0)
     assert config["tie_word_embeddings"]
 

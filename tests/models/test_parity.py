@@ -40,7 +40,7 @@ def test_logits_of_short_and_long_sequences(model_type, length):
 
 @all_variants
 def test_modules(config):
-    """Embedding, each block and its linears' inputs and outputs, head: each given what transformers' was given."""
+    """Embedding, blocks with what goes in and out of their linears, head: given what theirs were given."""
     pair = make_pair(config)
     tokens = random_tokens(23)
     records = record_modules(pair, tokens)
@@ -113,11 +113,7 @@ def test_bfloat16_embeddings_are_transformers_bit_for_bit(model_type):
     """One that scales them rounds the scale first, and to the dtype of the computation."""
     pair = make_pair(tiny_config(model_type), dtype=torch.bfloat16)
     tokens = random_tokens(23)
-    theirs = record_modules_bfloat16(pair, tokens)
+    with torch.no_grad():
+        theirs = pair.theirs.get_input_embeddings()(torch.tensor(tokens)).float().numpy()
     found = np.asarray(pair.model.embed(pair.params["embed"], tokens, jnp.bfloat16).astype(jnp.float32))
     np.testing.assert_array_equal(found, theirs)
-
-
-def record_modules_bfloat16(pair, tokens):
-    with torch.no_grad():
-        return pair.theirs.get_input_embeddings()(torch.tensor(tokens)).float().numpy()

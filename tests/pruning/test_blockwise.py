@@ -123,7 +123,9 @@ def test_languages_can_be_kept_apart_and_weighed():
     read, tokens = random_weights(model), random_tokens(model, count=6)
     languages = ("de", "de", "de", "de", "de", "sw")
     only = run(model, read, tokens[:5], languages[:5], Wanda(), HALF)[0]
-    weighed = run(model, read, tokens, languages, Wanda(languages=MeanLanguages((("de", 1.0), ("sw", 0.0)))), HALF)[0]
+    weighed = run(
+        model, read, tokens, languages, Wanda(languages=MeanLanguages((("de", 1.0), ("sw", 0.0)))), HALF
+    )[0]
     mean = run(model, read, tokens, languages, Wanda(languages=MeanLanguages()), HALF)[0]
     summed = run(model, read, tokens, languages, Wanda(), HALF)[0]
     for linear in only.masks:

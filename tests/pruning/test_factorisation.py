@@ -67,7 +67,9 @@ def test_tpus_are_given_the_blocked_algorithm():
 def test_compiled_code_does_not_grow_with_the_width():
     def size(width):
         shape = jax.ShapeDtypeStruct((width, width), jnp.float32)
-        lowered = jax.jit(factorisation.blocked_inverse_cholesky).trace(shape).lower(lowering_platforms=("tpu",))
+        lowered = (
+            jax.jit(factorisation.blocked_inverse_cholesky).trace(shape).lower(lowering_platforms=("tpu",))
+        )
         return len(lowered.as_text().splitlines())
 
     assert size(256) == size(2048)
@@ -128,7 +130,9 @@ def test_the_scale_of_the_inputs_does_not_matter(scale):
     one = factorise(gram, 0.01)
     scaled = factorise(gram * np.float32(scale), 0.01)
     assert bool(scaled.factorised)
-    np.testing.assert_allclose(np.asarray(scaled.upper_II, np.float64) * np.sqrt(scale), one.upper_II, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(scaled.upper_II, np.float64) * np.sqrt(scale), one.upper_II, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_dead_inputs_reach_nothing():

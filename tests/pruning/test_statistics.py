@@ -81,7 +81,9 @@ def test_the_gram_matrix_is_updated_in_place():
     """Its old buffer becomes the new one: two of a wide layer's would not fit."""
     statistic = InputGram.zeros(64, 1)
     arguments = (jnp.ones((2, 8, 64)), jnp.ones(2), jnp.int32(0))
-    compiled = jax.jit(lambda s, *batch: s.update(*batch), donate_argnums=0).lower(statistic, *arguments).compile()
+    compiled = (
+        jax.jit(lambda s, *batch: s.update(*batch), donate_argnums=0).lower(statistic, *arguments).compile()
+    )
     assert compiled.memory_analysis().alias_size_in_bytes >= statistic.gram_GII.nbytes
     assert compiled.as_text().count(" dot(") == 1
 

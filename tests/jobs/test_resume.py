@@ -1,0 +1,127 @@
+"""An interrupted prune continues at its first unfinished block, and the result is the same to the byte."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxprune.checkpoints import open_checkpoint
+from jaxprune.data.calibration import load_tokens
+from jaxprune.errors import RequestError
+from jaxprune.jobs.prune import prune
+from jaxprune.pruning.blockwise import Progress
+from jaxprune.pruning.magnitude import Magnitude
+from jaxprune.pruning.patterns import NM, Unstructured
+from jaxprune.pruning.sparsegpt import SparseGPT
+from jaxprune.pruning.wanda import Wanda
+from jaxprune.sharding import make_mesh
+from tests.tiny import VOCAB_SIZE, write_tiny_checkpoint
+
+
+class Killed(BaseException):
+    """What a signal is to a process."""
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    write_tiny_checkpoint(tmp_path / "dense", "gemma3_text", seed=0)
+    np.save(tmp_path / "tokens.npy", np.random.default_rng(0).integers(3, VOCAB_SIZE, (4, 9)).astype(np.int32))
+    calibration = load_tokens(tmp_path / "tokens.npy", samples=None)
+    return open_checkpoint(str(tmp_path / "dense")), calibration
+
+
+def run(inputs, out, *, method, pattern=NM(2, 4), kill_at=None, seen=None, **more):
+    checkpoint, calibration = inputs
+    phases = []
+
+    def on_phase(index, phase):
+        phases.append((index, phase))
+        if seen is not None:
+            seen.append((index, phase))
+        if len(phases) == kill_at:
+            raise Killed
+
+    return prune(
+        checkpoint, out, method=method, pattern=pattern, calibration=calibration,
+        mesh=make_mesh({"data": 1, "model": 1}), compute_dtype=np.dtype("float32"), progress=Progress(on_phase), **more,
+    )  # fmt: skip
+
+
+def contents(folder: Path):
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    manifest = json.loads(files.pop("jaxprune/manifest.json"))
+    manifest.pop("seconds")
+    return files, manifest
+
+
+@pytest.mark.parametrize("method", [Magnitude(), Wanda(), SparseGPT()], ids=lambda method: method.name)
+def test_killed_at_any_phase_and_resumed_is_the_same_to_the_byte(tmp_path, inputs, method):
+    phases: list[tuple[int, str]] = []
+    run(inputs, tmp_path / "whole", method=method, seen=phases)
+    wanted = contents(tmp_path / "whole")
+    for kill_at in range(2, len(phases) + 1):
+        out = tmp_path / f"killed-{kill_at}"
+        with pytest.raises(Killed):
+            run(inputs, out, method=method, kill_at=kill_at)
+        assert not out.exists()
+        run(inputs, out, method=method, resume=True)
+        assert contents(out) == wanted, phases[kill_at - 1]
+
+
+def test_finished_blocks_are_not_pruned_again(tmp_path, inputs):
+    phases: list[tuple[int, str]] = []
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=Wanda(), kill_at=9)
+    run(inputs, tmp_path / "out", method=Wanda(), resume=True, seen=phases)
+    assert (0, "replay") in phases
+    assert (0, "solve") not in phases
+    assert (1, "solve") in phases
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"method": SparseGPT(damping=0.5)}, "method"),
+        ({"pattern": Unstructured(0.5, within="block")}, "pattern"),
+        ({"dtype": np.dtype("float16")}, "dtype"),
+        ({"format": "orbax"}, "format"),
+    ],
+)
+def test_another_request_is_refused_with_the_field_named_and_the_work_is_kept(tmp_path, inputs, change, field):
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=SparseGPT(), kill_at=9)
+    with pytest.raises(RequestError, match=f"had {field} ="):
+        run(inputs, tmp_path / "out", **({"method": SparseGPT(), "resume": True} | change))
+    phases: list[tuple[int, str]] = []
+    run(inputs, tmp_path / "out", method=SparseGPT(), resume=True, seen=phases)
+    assert (0, "replay") in phases
+
+
+def test_other_calibration_text_is_refused(tmp_path, inputs):
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=Wanda(), kill_at=9)
+    np.save(tmp_path / "tokens.npy", np.ones((4, 9), np.int32))
+    other = (inputs[0], load_tokens(tmp_path / "tokens.npy", samples=None))
+    with pytest.raises(RequestError, match="calibration tokens"):
+        run(other, tmp_path / "out", method=Wanda(), resume=True)
+
+
+def test_without_resume_an_interrupted_run_is_cleared(tmp_path, inputs):
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=Wanda(), kill_at=9)
+    phases: list[tuple[int, str]] = []
+    run(inputs, tmp_path / "out", method=Wanda(), seen=phases)
+    assert (0, "solve") in phases
+
+
+def test_orbax_is_resumed_too(tmp_path, inputs):
+    run(inputs, tmp_path / "whole", method=SparseGPT())
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=SparseGPT(), format="orbax", kill_at=9)
+    run(inputs, tmp_path / "out", method=SparseGPT(), format="orbax", resume=True)
+    a, b = open_checkpoint(str(tmp_path / "whole")), open_checkpoint(str(tmp_path / "out"))
+    for section in a.model.sections:
+        for path, value in a.read(section).items():
+            np.testing.assert_array_equal(b.read(section)[path], value)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["jaxprune", "orbax"]
