@@ -1,4 +1,4 @@
-"""How much memory does pruning a checkpoint take that is larger than that?
+"""Asks how much memory it takes to prune a checkpoint that is larger than that memory.
 
 Makes a Llama-shaped checkpoint of random bfloat16 weights (7 GB by default), prunes it with Wanda on 8 x 128 random
 tokens, and prints the peak resident memory of the process, its time, and how often each step was compiled.
@@ -73,7 +73,9 @@ def main() -> None:
     """Makes, prunes, prints, cleans up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=7.0)
-    parser.add_argument("--scratch", type=Path, required=True, help="folder for the two checkpoints; removed at the end")
+    parser.add_argument(
+        "--scratch", type=Path, required=True, help="folder for the two checkpoints; removed at the end"
+    )
     parser.add_argument("--method", default="wanda")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
@@ -89,7 +91,9 @@ def main() -> None:
         "seconds": round(done.seconds, 1),
         "seconds_by_phase": {name: round(value, 1) for name, value in done.result["seconds"].items()},
         "sparsity": done.result["sparsity"]["overall"],
-        "compilations": {n: c for n, c in done.compilations.items() if n in ("_embed", "_collect", "_solve", "_advance")},
+        "compilations": {
+            n: c for n, c in done.compilations.items() if n in ("_embed", "_collect", "_solve", "_advance")
+        },
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "versions": done.result["versions"],
     }

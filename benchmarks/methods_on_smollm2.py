@@ -1,14 +1,13 @@
-"""What do the methods cost, and what do they keep, on a real model in English?
+"""Asks what the methods cost, and what they keep, on a real model in English.
 
-Prunes SmolLM2-135M with magnitude, Wanda and SparseGPT at 50 % and 2:4, calibrated on the English sample text, and prints
-perplexity on held-out English text, seconds and peak memory of the whole process.
+Prunes SmolLM2-135M with magnitude, Wanda and SparseGPT at 50 % and 2:4, calibrated on the English sample text, and
+prints perplexity on held-out English text, seconds and peak memory of the whole process.
 
     python benchmarks/methods_on_smollm2.py --scratch /tmp/methods
 """
 
 import argparse
 import json
-import platform
 import shutil
 from pathlib import Path
 
@@ -26,14 +25,32 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=32)
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
-    measure = ["--texts", "sample", "--languages", "en", "--length", str(args.length), "--windows", str(args.windows)]
-    calibration = ["--texts", "sample", "--calibration", "en", "--length", str(args.length), "--samples", str(args.samples)]
+    measure = [
+        "--texts",
+        "sample",
+        "--languages",
+        "en",
+        "--length",
+        str(args.length),
+        "--windows",
+        str(args.windows),
+    ]
+    calibration = [
+        "--texts",
+        "sample",
+        "--calibration",
+        "en",
+        "--length",
+        str(args.length),
+        "--samples",
+        str(args.samples),
+    ]
 
     def perplexity(model: str) -> float:
         return run("perplexity", model, *measure).result["languages"]["en"]["perplexity"]
 
     rows = [{"method": "dense", "pattern": "-", "perplexity": perplexity(MODEL)}]
-    print(f"calibration {args.samples} x {args.length} tokens, evaluation {args.windows} x {args.length}; {platform.machine()}")
+    print(f"calibration {args.samples} x {args.length} tokens, evaluation {args.windows} x {args.length}")
     print(f"{'method':10} {'pattern':8} {'perplexity':>12} {'seconds':>8} {'peak GB':>8}")
     print(f"{'dense':10} {'-':8} {rows[0]['perplexity']:12.3f}")
     for pattern in ("0.5", "2:4"):
@@ -53,7 +70,8 @@ def main() -> None:
             }
             rows.append(row)
             print(
-                f"{method:10} {pattern:8} {row['perplexity']:12.3f} {row['seconds']:8.1f} {row['peak_bytes'] / 1e9:8.2f}",
+                f"{method:10} {pattern:8} {row['perplexity']:12.3f} {row['seconds']:8.1f} "
+                f"{row['peak_bytes'] / 1e9:8.2f}",
                 flush=True,
             )
     if args.json:

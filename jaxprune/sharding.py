@@ -24,7 +24,7 @@ def parse_mesh(text: str | None) -> dict[str, int]:
     """
     if text is None:
         return {"data": jax.device_count(), "model": 1}
-    sizes = dict.fromkeys(AXES, 1)
+    sizes: dict[str, int] = dict.fromkeys(AXES, 1)
     seen = set()
     for part in text.split(","):
         axis, _, size = part.strip().partition("=")

@@ -65,23 +65,33 @@ def make_microbatches(
 
     Args:
       languages: the language of each sequence.
-      batch_size: sequences in a batch; rounded up to a multiple of the mesh's ``data`` axis. None: about 4096 tokens
-        for each device on that axis, and not more than the largest language has.
+      batch_size: sequences in a batch; rounded up to a multiple of the mesh's ``data`` axis. None: up to 4096 tokens
+        for each device on that axis, such that few rows only fill.
     """
     counts = {language: languages.count(language) for language in dict.fromkeys(languages)}
     data = mesh.shape["data"]
     if batch_size is None:
-        batch_size = min(max(1, _TOKENS // tokens_NT.shape[1]) * data, max(counts.values()))
-    batch_size = -(-batch_size // data) * data
+        batch_size = _choose_batch_size(list(counts.values()), max(1, _TOKENS // tokens_NT.shape[1]), data)
+    size = _round_up(batch_size, data)
     batches = []
     for language in counts:
         rows = tokens_NT[[i for i, of in enumerate(languages) if of == language]]
-        for start in range(0, len(rows), batch_size):
-            chunk = rows[start : start + batch_size]
-            fill = batch_size - len(chunk)
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            fill = size - len(chunk)
             weights = np.asarray([1.0] * len(chunk) + [0.0] * fill, np.float32)
             batches.append(Microbatch(np.pad(chunk, ((0, fill), (0, 0))), weights, language))
     return batches
+
+
+def _choose_batch_size(counts: Sequence[int], limit: int, data: int) -> int:
+    """Returns the size from ``limit / 2`` to ``limit`` for each of ``data`` devices with the fewest rows in all."""
+    sizes = [size * data for size in range(limit, (limit - 1) // 2, -1)]
+    return min(sizes, key=lambda size: sum(_round_up(count, size) for count in counts))
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 @functools.partial(jax.jit, static_argnames=("model", "dtype"))

@@ -10,6 +10,6 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import jax
 
-jax.config.update("jax_num_cpu_devices", 1)
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -128,9 +128,7 @@ def test_two_processes_may_fetch_at_once(index, tmp_path):
         """
     )
     command = [sys.executable, "-c", code, json.dumps(dataclasses.asdict(samples.SAMPLES["tiny"]))]
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=100)
         assert process.returncode == 0, err

@@ -27,9 +27,7 @@ def test_refuses_more_devices_than_there_are():
 
 def test_kernels_are_split_by_outputs_where_they_divide_and_batches_by_sequences():
     mesh = make_mesh({"data": 2, "model": 2})
-    placed = place_params(
-        mesh, {"q/kernel": np.ones((3, 4)), "odd/kernel": np.ones((4, 3)), "norm/scale": np.ones(4)}
-    )
+    placed = place_params(mesh, {"q/kernel": np.ones((3, 4)), "odd/kernel": np.ones((4, 3)), "norm/scale": np.ones(4)})
     assert placed["q/kernel"].addressable_shards[0].data.shape == (3, 2)
     assert placed["odd/kernel"].addressable_shards[0].data.shape == (4, 3)
     assert placed["norm/scale"].addressable_shards[0].data.shape == (4,)

@@ -25,9 +25,7 @@ def test_a_microbatch_holds_one_language_and_every_sequence_is_in_one():
     assert [(b.language, b.num_sequences) for b in batches] == [("de", 3), ("de", 1), ("sw", 2), ("ja", 1)]
     assert {b.tokens_BT.shape for b in batches} == {(3, 3)}
     assert sum(b.num_tokens for b in batches) == tokens.size
-    back = [
-        (b.language, tuple(row)) for b in batches for row in b.tokens_BT[: b.num_sequences].tolist()
-    ]
+    back = [(b.language, tuple(row)) for b in batches for row in b.tokens_BT[: b.num_sequences].tolist()]
     assert sorted(back) == sorted(zip(languages, map(tuple, tokens.tolist()), strict=True))
 
 

@@ -104,9 +104,7 @@ def tiny_tensors(config: dict[str, Any], *, seed: int, dtype: Any = np.float32) 
     return tensors
 
 
-def tiny_params(
-    config: dict[str, Any], *, seed: int, dtype: Any = np.float32
-) -> dict[str, dict[str, np.ndarray]]:
+def tiny_params(config: dict[str, Any], *, seed: int, dtype: Any = np.float32) -> dict[str, dict[str, np.ndarray]]:
     """Returns the weights of ``tiny_tensors`` by section, kernels ``[d_in, d_out]``, tied ones in both."""
     tensors = tiny_tensors(config, seed=seed, dtype=dtype)
     model = build_model(config)
@@ -173,9 +171,7 @@ def write_tiny_checkpoint(
     config = tiny_config(model_type, **{"dtype": np.dtype(dtype).name, **changes})
     tensors = tiny_tensors(config, seed=seed, dtype=dtype)
     _write_json(folder / "config.json", config)
-    _write_json(
-        folder / "generation_config.json", {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
-    )
+    _write_json(folder / "generation_config.json", {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD})
     if shards == 1:
         safetensors.numpy.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     else:

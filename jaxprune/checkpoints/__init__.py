@@ -32,6 +32,8 @@ def open_checkpoint(reference: str) -> Checkpoint:
       RequestError: it names nothing, or something that is damaged, incomplete or not supported.
     """
     if reference.startswith(_SAMPLE):
+        if reference.removeprefix(_SAMPLE) == "bible":
+            raise RequestError("sample:bible is text and no model; it is what --texts sample reads.")
         return _open_path(reference, fetch(reference.removeprefix(_SAMPLE)))
     path = Path(reference).expanduser()
     if path.exists():
@@ -42,9 +44,7 @@ def open_checkpoint(reference: str) -> Checkpoint:
     return open_huggingface(reference, fetch_from_hub(*hub_id))
 
 
-def create_writer(
-    folder: Path, source: Checkpoint, *, format: str, dtype: np.dtype | None
-) -> CheckpointWriter:
+def create_writer(folder: Path, source: Checkpoint, *, format: str, dtype: np.dtype | None) -> CheckpointWriter:
     """Returns a writer of what is made of ``source``, after writing its config and tokenizer files.
 
     The folder exists; what an interrupted run left in it is continued. ``dtype`` is that of all weights;
@@ -64,9 +64,7 @@ def _open_path(reference: str, path: Path) -> Checkpoint:
         if (path / SUBFOLDER).is_dir():
             return open_orbax(reference, path)
         if not (path / CONFIG_FILE).exists() and not any(path.glob("*.safetensors")):
-            raise RequestError(
-                f"{path} is a folder without {CONFIG_FILE}, so no model; a model is {_POSSIBLE}."
-            )
+            raise RequestError(f"{path} is a folder without {CONFIG_FILE}, so no model; a model is {_POSSIBLE}.")
         return open_huggingface(reference, path)
     if path.suffix == ".gguf":
         file = GGUFFile(path)

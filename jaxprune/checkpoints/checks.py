@@ -19,9 +19,7 @@ def shortened(names: Iterable[str]) -> str:
 
 def wanted_tensors(model: CausalLM) -> dict[str, Tensor]:
     """Returns by their Hugging Face names the tensors that a checkpoint of ``model`` holds."""
-    return {
-        tensor.name: tensor for section in model.sections for tensor in model.owned_tensors(section).values()
-    }
+    return {tensor.name: tensor for section in model.sections for tensor in model.owned_tensors(section).values()}
 
 
 def redundant_heads(model: CausalLM, names: Collection[str]) -> list[str]:
@@ -57,19 +55,13 @@ def check_tensors(
         raise RequestError(
             f"{what} has {_count(shapes)} of another shape than its config.json says: {shortened(shapes)}."
         )
-    dtypes = [
-        f"{name} is stored as {specs[name].dtype}"
-        for name in wanted
-        if specs[name].dtype not in WEIGHT_DTYPES
-    ]
+    dtypes = [f"{name} is stored as {specs[name].dtype}" for name in wanted if specs[name].dtype not in WEIGHT_DTYPES]
     if dtypes:
         raise RequestError(
             f"{what} has {_count(dtypes)} in a precision that is not supported: {shortened(dtypes)}; "
             f"give a checkpoint in {', '.join(map(str, WEIGHT_DTYPES))}."
         )
-    left = [
-        name for name in specs if name not in wanted and name not in ignored and not name.endswith(_COMPUTED)
-    ]
+    left = [name for name in specs if name not in wanted and name not in ignored and not name.endswith(_COMPUTED)]
     if left:
         raise RequestError(
             f"{what} has {_count(left)} that its config.json has no place for: {shortened(left)}; they "

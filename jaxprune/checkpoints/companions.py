@@ -88,9 +88,7 @@ class FolderCompanions:
                 self._folder, local_files_only=True, trust_remote_code=False
             )
         except Exception as error:  # whatever a damaged file makes the parsers of several packages raise
-            raise RequestError(
-                f"the tokenizer in {self._folder} cannot be built: {_first_line(error)}"
-            ) from error
+            raise RequestError(f"the tokenizer in {self._folder} cannot be built: {_first_line(error)}") from error
 
 
 class GGUFCompanions:
@@ -122,9 +120,7 @@ def _write_config(folder: Path, config: Mapping[str, Any], dtype: np.dtype | Non
     if dtype is not None:
         written.pop("torch_dtype", None)
         written["dtype"] = dtype.name
-        if (
-            "torch_dtype" in config or "dtype" not in config
-        ):  # transformers before version 5 knows this name only
+        if "torch_dtype" in config or "dtype" not in config:  # transformers before version 5 knows this name only
             written["torch_dtype"] = written.pop("dtype")
     text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
     (folder / CONFIG_FILE).write_text(text, encoding="utf-8")

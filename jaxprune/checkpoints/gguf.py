@@ -93,9 +93,7 @@ class GGUFFile:
         if record is None:
             return None
         if record.kind != GGMLQuantizationType.F32 or len(record.shape) != 1:
-            raise damaged(
-                self._path, f"tensor {ROPE_FACTORS!r} is {record.kind.name} of shape {record.shape}"
-            )
+            raise damaged(self._path, f"tensor {ROPE_FACTORS!r} is {record.kind.name} of shape {record.shape}")
         return self._read_record(record)
 
     def _restorable(self) -> dict[str, _Stored]:
@@ -109,9 +107,7 @@ class GGUFFile:
                 unknown.append(stored_name)
                 continue
             if not _can_dequantize(record.kind):
-                raise RequestError(
-                    f"{self._path}: type {record.kind.name} of tensor {stored_name!r} is not supported."
-                )
+                raise RequestError(f"{self._path}: type {record.kind.name} of tensor {stored_name!r} is not supported.")
             restore, row_multiple = restoration(self._architecture, stored_name, num_heads, num_kv_heads)
             if record.shape[0] % row_multiple:
                 raise damaged(

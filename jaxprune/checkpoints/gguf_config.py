@@ -36,9 +36,7 @@ class _Fields:
         self._path = path
         self._prefix = f"{architecture}."
         self._left = {
-            key.removeprefix(self._prefix): value
-            for key, value in metadata.items()
-            if key.startswith(self._prefix)
+            key.removeprefix(self._prefix): value for key, value in metadata.items() if key.startswith(self._prefix)
         }
 
     def value(self, key: str, default: Any = None) -> Any:
@@ -51,25 +49,19 @@ class _Fields:
         value = self.value(key, default)
         if type(value) is not int or not lowest <= value <= _MAX_INTEGER:
             shown = "one for each block" if isinstance(value, np.ndarray) else repr(value)
-            raise damaged(
-                self._path, f"metadata {self._prefix + key!r} is {shown}, and one number was expected"
-            )
+            raise damaged(self._path, f"metadata {self._prefix + key!r} is {shown}, and one number was expected")
         return value
 
     def text(self, key: str, default: str) -> str:
         value = self.value(key, default)
         if not isinstance(value, str):
-            raise damaged(
-                self._path, f"metadata {self._prefix + key!r} is {value!r}, and a name was expected"
-            )
+            raise damaged(self._path, f"metadata {self._prefix + key!r} is {value!r}, and a name was expected")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self.value(key, default)
         if not isinstance(value, float) or not math.isfinite(value):
-            raise damaged(
-                self._path, f"metadata {self._prefix + key!r} is {value!r}, and a number was expected"
-            )
+            raise damaged(self._path, f"metadata {self._prefix + key!r} is {value!r}, and a number was expected")
         # A float32 stands for the shortest decimal that rounds to it: 1e-05, not 9.999999747378752e-06.
         return float(str(np.float32(value)))
 
@@ -130,9 +122,7 @@ def build_config(
         raise damaged(path, f"it claims {config['num_hidden_layers']} blocks and has {len(tensors)} tensors")
     for name in ("bos", "eos", "padding"):
         token = metadata.get(f"tokenizer.ggml.{name}_token_id")
-        config["pad_token_id" if name == "padding" else f"{name}_token_id"] = (
-            token if type(token) is int else None
-        )
+        config["pad_token_id" if name == "padding" else f"{name}_token_id"] = token if type(token) is int else None
     head_dim = fields.integer("attention.key_length", hidden_size // heads)
     for key in ("attention.value_length", "rope.dimension_count"):
         fields.require(key, head_dim)
@@ -144,9 +134,7 @@ def build_config(
     return config
 
 
-def _llama(
-    fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]
-) -> dict[str, Any]:
+def _llama(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("expert_count", "expert_used_count", "attention.sliding_window"):
         fields.require(key, 0)
     return {
@@ -161,9 +149,7 @@ def _llama(
     }
 
 
-def _gemma3(
-    fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]
-) -> dict[str, Any]:
+def _gemma3(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
     num_blocks, heads, hidden_size = (
         config[key] for key in ("num_hidden_layers", "num_attention_heads", "hidden_size")
     )
@@ -195,9 +181,7 @@ def _gemma3(
     }
 
 
-def _command_r(
-    fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]
-) -> dict[str, Any]:
+def _command_r(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
     if head_dim * config["num_attention_heads"] != config["hidden_size"]:
         raise fields.unsupported(
             f"attention.key_length = {head_dim}", "heads that make up the hidden size, as Command R's do"
@@ -238,11 +222,7 @@ def _add_llama3_scaling(path: Path, config: dict[str, Any], head_dim: int, divis
     share = np.clip((turns - low) / (high - low), 0, 1)
     expected = 1 / ((1 - share) / factor + share)
     is_plain_llama = config["model_type"] == "llama" and config["rope_scaling"] is None
-    if (
-        not is_plain_llama
-        or divisors.shape != expected.shape
-        or not np.allclose(divisors, expected, rtol=1e-5, atol=0)
-    ):
+    if not is_plain_llama or divisors.shape != expected.shape or not np.allclose(divisors, expected, rtol=1e-5, atol=0):
         raise RequestError(
             f"{path}: its rotary frequencies ({ROPE_FACTORS}) are not scaled as Llama 3's (low_freq_factor "
             f"{low}, high_freq_factor {high}, original length {length}). Give the Hugging Face folder that "

@@ -28,9 +28,7 @@ class PreTokenizer(NamedTuple):
     def splitter(self) -> pre_tokenizers.PreTokenizer:
         """Returns the cuts, followed by the spelling of bytes as letters."""
         cuts = [pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in self.patterns]
-        return pre_tokenizers.Sequence(
-            [*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-        )
+        return pre_tokenizers.Sequence([*cuts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 _LLAMA3 = PreTokenizer((_llama3(r"\p{N}{1,3}"),), keeps_whole_words=True, adds_bos=True)

@@ -70,9 +70,7 @@ class _Vocabulary:
         if values is not None and values is default:
             return [values] * len(self.tokens)
         if not isinstance(values, np.ndarray) or len(values) != len(self.tokens):
-            raise damaged(
-                self.path, f"{_PREFIX}{key} does not have one number for each of {len(self.tokens)} tokens"
-            )
+            raise damaged(self.path, f"{_PREFIX}{key} does not have one number for each of {len(self.tokens)} tokens")
         return values.tolist()
 
     def flag(self, key: str, default: bool) -> bool:
@@ -96,9 +94,7 @@ class _Vocabulary:
         ]
 
 
-def build_tokenizer(
-    path: Path, architecture: str, metadata: Mapping[str, Any]
-) -> transformers.PreTrainedTokenizerBase:
+def build_tokenizer(path: Path, architecture: str, metadata: Mapping[str, Any]) -> transformers.PreTrainedTokenizerBase:
     """Returns the tokenizer that ``metadata`` describes.
 
     Raises:
@@ -148,9 +144,7 @@ def _byte_level(vocabulary: _Vocabulary) -> _Backend:
 
 def _sentencepiece(vocabulary: _Vocabulary) -> _Backend:
     merges = implied_merges(vocabulary.path, vocabulary.tokens, vocabulary.numbers("scores"))
-    return _with_fallback(
-        vocabulary, vocabulary.ids, merges, has_prefix=vocabulary.flag("add_space_prefix", True)
-    )
+    return _with_fallback(vocabulary, vocabulary.ids, merges, has_prefix=vocabulary.flag("add_space_prefix", True))
 
 
 def _gemma(vocabulary: _Vocabulary) -> _Backend:
@@ -166,9 +160,7 @@ def _gemma(vocabulary: _Vocabulary) -> _Backend:
 def _with_fallback(
     vocabulary: _Vocabulary, ids: dict[str, int], merges: list[tuple[str, str]], *, has_prefix: bool
 ) -> _Backend:
-    model = models.BPE(
-        ids, merges, unk_token=vocabulary.special["unk_token"], fuse_unk=True, byte_fallback=True
-    )
+    model = models.BPE(ids, merges, unk_token=vocabulary.special["unk_token"], fuse_unk=True, byte_fallback=True)
     tokenizer = Tokenizer(model)
     prefix = [normalizers.Prepend(_SPACE)] if has_prefix else []
     tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", _SPACE)])
@@ -182,16 +174,12 @@ def _with_fallback(
 def _with_added(tokenizer: Tokenizer, vocabulary: _Vocabulary, adds_bos: bool) -> _Backend:
     tokenizer.add_special_tokens(vocabulary.added(_CONTROL))
     # One that the model lacks has been respelled, and is reached by merges; adding it would give it a new id.
-    added = [
-        token for token in vocabulary.added(_USER_DEFINED) if tokenizer.token_to_id(token.content) is not None
-    ]
+    added = [token for token in vocabulary.added(_USER_DEFINED) if tokenizer.token_to_id(token.content) is not None]
     tokenizer.add_tokens(added)
     return _Backend(tokenizer, adds_bos)
 
 
-def implied_merges(
-    path: Path, tokens: Sequence[str], scores: Sequence[float] | Sequence[int]
-) -> list[tuple[str, str]]:
+def implied_merges(path: Path, tokens: Sequence[str], scores: Sequence[float] | Sequence[int]) -> list[tuple[str, str]]:
     """Returns the merges by which SentencePiece would build ``tokens``, first to be applied first.
 
     SentencePiece joins whichever neighbours make the token of the highest score, so that every way to cut a
@@ -215,9 +203,7 @@ def implied_merges(
 def _chat_template(metadata: Mapping[str, Any]) -> str | dict[str, str] | None:
     prefix = "tokenizer.chat_template"
     default = metadata.get(prefix)
-    named = {
-        key.removeprefix(prefix + "."): text for key, text in metadata.items() if key.startswith(prefix + ".")
-    }
+    named = {key.removeprefix(prefix + "."): text for key, text in metadata.items() if key.startswith(prefix + ".")}
     if not isinstance(default, str):
         return None
     return {"default": default, **named} if named else default

@@ -75,9 +75,7 @@ def _explained(what: str, error: Exception) -> str:
             "check the spelling, or log in with `hf auth login` if it is private."
         )
     if isinstance(error, errors.HFValidationError):
-        return (
-            f"{what} is neither a local folder nor a valid hub id org/name[@revision]: {_first_line(error)}"
-        )
+        return f"{what} is neither a local folder nor a valid hub id org/name[@revision]: {_first_line(error)}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{what} cannot be fetched: the disk of the hub's cache is full; make room, or set HF_HOME."
     if isinstance(error, errors.HfHubHTTPError):

@@ -55,9 +55,7 @@ def _check_heads(reference: str, model: CausalLM, store: SafetensorsFolder, head
 class HuggingFaceWriter:
     """A ``CheckpointWriter`` for safetensors with Hugging Face names."""
 
-    def __init__(
-        self, folder: Path, source: Checkpoint, *, dtype: np.dtype | None, shard_bytes: int = _SHARD_BYTES
-    ):
+    def __init__(self, folder: Path, source: Checkpoint, *, dtype: np.dtype | None, shard_bytes: int = _SHARD_BYTES):
         """Takes the space of all files.
 
         Args:
@@ -78,8 +76,7 @@ class HuggingFaceWriter:
             shards.setdefault(self._weight_map[name], {})[name] = spec
         require_space(folder, self._num_bytes - _already_taken(folder, shards))
         self._files = {
-            file: StreamedSafetensors(folder / file, specs, {"format": "pt"})
-            for file, specs in sorted(shards.items())
+            file: StreamedSafetensors(folder / file, specs, {"format": "pt"}) for file, specs in sorted(shards.items())
         }
 
     @property
@@ -111,9 +108,7 @@ class HuggingFaceWriter:
             "metadata": {"total_size": self._num_bytes},
             "weight_map": {name: self._weight_map[name] for name in sorted(self._specs)},
         }
-        (self._folder / INDEX_FILE).write_text(
-            json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        (self._folder / INDEX_FILE).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def output_specs(source: Checkpoint, dtype: np.dtype | None) -> dict[str, TensorSpec]:
@@ -138,9 +133,7 @@ def _spread(specs: Mapping[str, TensorSpec], limit: int) -> dict[str, str]:
     if len(shards) == 1:
         return dict.fromkeys(specs, SINGLE_FILE)
     return {
-        name: f"model-{i:05d}-of-{len(shards):05d}.safetensors"
-        for i, names in enumerate(shards, 1)
-        for name in names
+        name: f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i, names in enumerate(shards, 1) for name in names
     }
 
 

@@ -41,10 +41,7 @@ class MaskWriter:
             for index in range(model.num_blocks)
             for tensor in _linears(model, block_section(index)).values()
         }
-        specs = {
-            name: TensorSpec((d_out, -(-d_in // 8)), np.dtype(np.uint8))
-            for name, (d_out, d_in) in shapes.items()
-        }
+        specs = {name: TensorSpec((d_out, -(-d_in // 8)), np.dtype(np.uint8)) for name, (d_out, d_in) in shapes.items()}
         metadata = {"format": "pt", "layout": _LAYOUT, "shapes": json.dumps(shapes)}
         self._file = StreamedSafetensors(folder / MASKS_FILE, specs, metadata)
 
@@ -117,19 +114,12 @@ def _linears(model: CausalLM, section: str) -> dict[str, Tensor]:
 
 def _shapes(file: SafetensorsFile) -> dict[str, tuple[int, int]]:
     try:
-        shapes = {
-            name: (int(d_out), int(d_in))
-            for name, (d_out, d_in) in json.loads(file.metadata["shapes"]).items()
-        }
+        shapes = {name: (int(d_out), int(d_in)) for name, (d_out, d_in) in json.loads(file.metadata["shapes"]).items()}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RequestError(
             f"{file.path} does not state the shapes of its masks; it was not written by jaxprune."
         ) from error
-    expected = {
-        name: TensorSpec((d_out, -(-d_in // 8)), np.dtype(np.uint8)) for name, (d_out, d_in) in shapes.items()
-    }
+    expected = {name: TensorSpec((d_out, -(-d_in // 8)), np.dtype(np.uint8)) for name, (d_out, d_in) in shapes.items()}
     if expected != file.specs:
-        raise RequestError(
-            f"{file.path}: its masks are not of the shapes that its metadata states; it is damaged."
-        )
+        raise RequestError(f"{file.path}: its masks are not of the shapes that its metadata states; it is damaged.")
     return shapes

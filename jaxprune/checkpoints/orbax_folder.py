@@ -173,9 +173,7 @@ class OrbaxWriter:
             ocp.partial.finalize(self._path)
         stored = {leaf for leaf, _ in _leaves(ocp.metadata(self._path).metadata)}
         wanted = {
-            f"{section}/{path}"
-            for section in self._model.sections
-            for path in self._model.owned_tensors(section)
+            f"{section}/{path}" for section in self._model.sections for path in self._model.owned_tensors(section)
         }
         assert stored == wanted, f"{self._path}: never written: {sorted(wanted - stored)[:3]}"
 

@@ -23,9 +23,7 @@ class OutputFolder:
       is_resumed: inside the context, whether an earlier run left something to continue.
     """
 
-    def __init__(
-        self, path: Path, *, overwrite: bool = False, resume: bool = False, source: str | None = None
-    ):
+    def __init__(self, path: Path, *, overwrite: bool = False, resume: bool = False, source: str | None = None):
         """Checks the request, and touches nothing.
 
         Args:
@@ -97,9 +95,7 @@ class OutputFolder:
         if path.exists():
             _check_replaceable(path)
         if not path.parent.is_dir():
-            raise RequestError(
-                f"the output {path} cannot be created: {path.parent} is not a folder; make it first."
-            )
+            raise RequestError(f"the output {path} cannot be created: {path.parent} is not a folder; make it first.")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise RequestError(f"the output {path} cannot be created: {path.parent} is not writable for you.")
 
@@ -108,9 +104,7 @@ class OutputFolder:
             return
         source, out = Path(self._source).expanduser().resolve(), self._path.resolve()
         if out == source or source in out.parents:
-            raise RequestError(
-                f"the output {self._path} is, or lies in, the folder that is read; choose another."
-            )
+            raise RequestError(f"the output {self._path} is, or lies in, the folder that is read; choose another.")
         if out in source.parents and out.exists() and self._overwrite:
             raise RequestError(
                 f"--overwrite would remove {self._path}, and with it the model that is read; choose another."
@@ -133,9 +127,7 @@ class OutputFolder:
             is_current = False
         if not is_current:
             lock.close()
-            raise RequestError(
-                f"another run is writing to {self._path}; wait for it, or choose another folder."
-            )
+            raise RequestError(f"another run is writing to {self._path}; wait for it, or choose another folder.")
         return lock
 
     def _recover(self) -> None:

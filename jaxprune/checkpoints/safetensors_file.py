@@ -118,9 +118,7 @@ class StreamedSafetensors:
           RequestError: the disk is full.
         """
         spec = self._specs[name]
-        assert (array.shape, array.dtype) == spec, (
-            f"{name}: announced {spec}, got {array.shape} {array.dtype}"
-        )
+        assert (array.shape, array.dtype) == spec, f"{name}: announced {spec}, got {array.shape} {array.dtype}"
         view = as_bytes(np.ascontiguousarray(array))
         try:
             with self._path.open("r+b", buffering=0) as file:
@@ -147,9 +145,7 @@ def as_bytes(array: np.ndarray) -> memoryview:
     return memoryview(array.reshape(-1).view(np.uint8))  # pyright: ignore[reportArgumentType]
 
 
-def _layout(
-    specs: Mapping[str, TensorSpec], metadata: Mapping[str, str]
-) -> tuple[bytes, dict[str, int], int]:
+def _layout(specs: Mapping[str, TensorSpec], metadata: Mapping[str, str]) -> tuple[bytes, dict[str, int], int]:
     """Returns the header with its length before it, each tensor's place in the file, and the file's size."""
     entries: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     begins, position = {}, 0

@@ -88,9 +88,7 @@ def _open_shards(folder: Path, index: Path, weight_map: Mapping[str, str]) -> di
     lacking = [f"{name} (in {file})" for name, file in weight_map.items() if name not in files[file].specs]
     if lacking:
         raise RequestError(f"{index}: its files lack {len(lacking)} of its tensors: {shortened(lacking)}.")
-    unknown = [
-        f"{name} (in {file})" for file in names for name in files[file].specs if weight_map.get(name) != file
-    ]
+    unknown = [f"{name} (in {file})" for file in names for name in files[file].specs if weight_map.get(name) != file]
     if unknown:
         raise RequestError(
             f"{index} does not name, or looks elsewhere for, {len(unknown)} of the tensors in its files: "
@@ -116,9 +114,7 @@ def _only_file(folder: Path) -> Path:
             f"{folder} has its weights only in {shortened(pickles)}: pickles, which run code when they "
             "are read and are never opened here; convert them to safetensors (save_pretrained does)."
         )
-    raise RequestError(
-        f"{folder} holds no safetensors file, where {SINGLE_FILE} or {INDEX_FILE} was expected."
-    )
+    raise RequestError(f"{folder} holds no safetensors file, where {SINGLE_FILE} or {INDEX_FILE} was expected.")
 
 
 def _listed(names: list[str]) -> str:

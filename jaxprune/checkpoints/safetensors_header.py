@@ -90,8 +90,7 @@ def _locate(
             raise RequestError(f"{what}: its tensors {problem} before {name!r}; the file is damaged.")
         if end > size:
             raise RequestError(
-                f"{what} is truncated: {name!r} ends at byte {start + end}, the file at {start + size}; "
-                "fetch it again."
+                f"{what} is truncated: {name!r} ends at byte {start + end}, the file at {start + size}; fetch it again."
             )
         specs[name], offsets[name] = spec, start + begin
         position = end
@@ -129,7 +128,5 @@ def _entry(entry: Any, what: str) -> tuple[TensorSpec, int, int]:
 def _are_sizes(value: Any) -> TypeGuard[list[int]]:
     # NumPy has at most 64 axes and counts in int64. In Python, True is an integer too.
     return (
-        isinstance(value, list)
-        and len(value) <= 64
-        and all(type(item) is int and 0 <= item < 2**63 for item in value)
+        isinstance(value, list) and len(value) <= 64 and all(type(item) is int and 0 <= item < 2**63 for item in value)
     )

@@ -59,9 +59,7 @@ class TensorCheckpoint:
 
     def dtypes(self, section: str) -> dict[str, np.dtype]:
         """Returns the stored dtype of every parameter of ``section``."""
-        return {
-            path: self._store.specs[tensor.name].dtype for path, tensor in self.model.tensors(section).items()
-        }
+        return {path: self._store.specs[tensor.name].dtype for path, tensor in self.model.tensors(section).items()}
 
     def read(self, section: str) -> dict[str, np.ndarray]:
         """Returns the parameters of ``section``; kernels are transposed views of what is stored."""

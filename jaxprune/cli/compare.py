@@ -33,7 +33,9 @@ def command(
     mesh: options.Mesh = None,
     dtype: options.Dtype = None,
     compute_dtype: options.ComputeDtype = None,
-    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the pruned weights, not only masks and manifests.")] = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep the pruned weights, not only masks and manifests.")
+    ] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
@@ -61,7 +63,9 @@ def command(
     if chosen.statistic is None:
         raise RequestError(f"{method} uses no calibration text, so there is nothing to compare; use jaxprune prune.")
     if texts is None or texts.startswith(perplexity.TOKENS):
-        raise RequestError("compare needs a source of text in several languages; name one with --texts, for example --texts sample.")
+        raise RequestError(
+            "compare needs a source of text in several languages; name one with --texts, for example --texts sample."
+        )
     repeated = {mixture for mixture in calibration if calibration.count(mixture) > 1}
     if repeated:
         raise RequestError(f"--calibration {sorted(repeated)[0]!r} is given more than once; give each mixture once.")
@@ -113,7 +117,9 @@ def command(
     rows = [[name, *(f"{found[language]['perplexity']:,.2f}" for language in asked)] for name, found in _rows(results)]
     title = f"{model}, {method} {pattern}: perplexity by evaluation language"
     console.out.print(console.table(title, ["calibrated on", *asked], rows))
-    console.out.print(f"figure: {out / job.FIGURE}   numbers: {out / job.RESULTS}   {results['seconds'] / 60:.1f} minutes")
+    console.out.print(
+        f"figure: {out / job.FIGURE}   numbers: {out / job.RESULTS}   {results['seconds'] / 60:.1f} minutes"
+    )
 
 
 def _rows(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

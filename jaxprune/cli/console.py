@@ -101,7 +101,11 @@ class WorkProgress:
             return
         self._last_line = now
         left = (self._total - self._done) / max(self._rate(), 1e-9)
-        parts = [f"{self._done / self._total:.0%}", self._speed(), f"{left / 60:.1f} min left" if self._done else ""]
+        parts = [
+            f"{self._done / self._total:.0%}",
+            self._speed(),
+            f"{left / 60:.1f} min left" if self._done else "",
+        ]
         err.print(f"{self._title}  {self._phase}  {', '.join(filter(None, parts))}", highlight=False)
 
 

@@ -14,15 +14,13 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[
-    Path, typer.Argument(help="Folder to write; it must not exist.", metavar="OUT", show_default=False)
-]
+Out = Annotated[Path, typer.Argument(help="Folder to write; it must not exist.", metavar="OUT", show_default=False)]
 Texts = Annotated[
     str | None,
     typer.Option(
         help="Where text comes from: mc4 · dataset:NAME[:CONFIG][#FIELD] ({language} in CONFIG is replaced) · "
-        "tfds:NAME@DATA_DIR · files:FOLDER ({language}.jsonl, .txt or .parquet) · sample (parallel text in ar de en es ru "
-        "sw zh ja) · tokens:FILE.npy (int32 [sequences, length], used exactly as given).",
+        "tfds:NAME@DATA_DIR · files:FOLDER ({language}.jsonl, .txt or .parquet) · sample (parallel text in ar de en es "
+        "ru sw zh ja) · tokens:FILE.npy (int32 [sequences, length], used exactly as given).",
         show_default=False,
     ),
 ]
@@ -31,7 +29,10 @@ Languages = Annotated[
     typer.Option(help="ISO 639 codes as mC4 spells them, separated by commas: de,sw,ja.", show_default=False),
 ]
 Length = Annotated[int, typer.Option(min=2, help="Tokens in a sequence or window.")]
-Seed = Annotated[int, typer.Option(help="Chooses the calibration text; the same seed gives the same token ids on every machine.")]
+Seed = Annotated[
+    int,
+    typer.Option(help="Chooses the calibration text; the same seed gives the same token ids on every machine."),
+]
 Mesh = Annotated[
     str | None,
     typer.Option(
@@ -55,38 +56,48 @@ Dtype = Annotated[
     ),
 ]
 Format = Annotated[str, typer.Option(help="What to write: huggingface or orbax.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists, once the new result is complete.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace OUT if it exists, once the new result is complete.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
 Method = Annotated[str, typer.Option(help="How weights are scored: magnitude, wanda or sparsegpt.")]
 PatternOption = Annotated[
     str,
     typer.Option(
         "--pattern",
-        help="0.5: that fraction of the weights, anywhere. 2:4 (any N:M): N kept of every M neighbours along the input axis.",
+        help="0.5: that fraction of the weights, anywhere. 2:4 (any N:M): N kept of every M neighbours along the "
+        "input axis.",
     ),
 ]
 Within = Annotated[
     str | None,
     typer.Option(
-        help="Which weights compete under an unstructured pattern: output (each output's inputs), kernel (all of a matrix), "
-        "block (128 inputs of all outputs). Default: as the method was published.",
+        help="Which weights compete under an unstructured pattern: output (each output's inputs), kernel (all of a "
+        "matrix), block (128 inputs of all outputs). Default: as the method was published.",
         show_default=False,
     ),
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(min=1, help="Calibration sequences in all. Default: 128, or the sum that --calibration states.", show_default=False),
+    typer.Option(
+        min=1,
+        help="Calibration sequences in all. Default: 128, or the sum that --calibration states.",
+        show_default=False,
+    ),
 ]
 Fill = Annotated[
     str,
     typer.Option(
-        help="How a sequence is filled: packed (documents joined end to end) or document (a random window of one document "
-        "that is longer, the protocol of the published studies; needs long documents)."
+        help="How a sequence is filled: packed (documents joined end to end) or document (a random window of one "
+        "document that is longer, the protocol of the published studies; needs long documents)."
     ),
 ]
 Damping = Annotated[
     float | None,
-    typer.Option(help="SparseGPT: what is added to the diagonal of the statistics, in units of its mean. Default: 0.01.", show_default=False),
+    typer.Option(
+        help="SparseGPT: what is added to the diagonal of the statistics, in units of its mean. Default: 0.01.",
+        show_default=False,
+    ),
 ]
 LanguageWeights = Annotated[
     str,

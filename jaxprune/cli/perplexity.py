@@ -13,14 +13,16 @@ def command(
     languages: options.Languages = None,
     windows: Annotated[
         int | None,
-        typer.Option(min=1, help="Windows for each language. Default: 64, or every row of tokens:.", show_default=False),
+        typer.Option(
+            min=1, help="Windows for each language. Default: 64, or every row of tokens:.", show_default=False
+        ),
     ] = None,
     length: options.Length = 2048,
     protocol: Annotated[
         str,
         typer.Option(
-            help="windows (documents joined end to end, total likelihood over tokens) or published (texts joined by two "
-            "newlines, tokenized once, mean over windows: what WikiText figures in papers use)."
+            help="windows (documents joined end to end, total likelihood over tokens) or published (texts joined by "
+            "two newlines, tokenized once, mean over windows: what WikiText figures in papers use)."
         ),
     ] = "windows",
     mesh: options.Mesh = None,
@@ -29,7 +31,8 @@ def command(
 ) -> None:
     """Measure perplexity (exp of nats a token) and bits per byte in each language.
 
-    Non-overlapping windows of evaluation text, never of calibration text; every window is scored from its second token on.
+    Non-overlapping windows of evaluation text, never of calibration text; every window is scored from its second token
+    on.
 
     [bold]Example:[/]  jaxprune perplexity gemma3-de --texts sample --languages de,en,sw --length 512 --windows 16
     """
@@ -46,14 +49,10 @@ def command(
     with console.working(f"opening {model}"):
         checkpoint = open_checkpoint(model)
     with console.working("tokenizing"):
-        prepared = job.prepare_windows(
-            checkpoint, texts, asked, windows=windows, length=length, protocol=protocol
-        )
+        prepared = job.prepare_windows(checkpoint, texts, asked, windows=windows, length=length, protocol=protocol)
     with console.WorkProgress("perplexity", job.total_work(checkpoint, prepared)) as bar:
         bar.phase(", ".join(prepared))
-        results = job.perplexity(
-            checkpoint, prepared, mesh=chosen_mesh, compute_dtype=dtype, on_tokens=bar.advance
-        )
+        results = job.perplexity(checkpoint, prepared, mesh=chosen_mesh, compute_dtype=dtype, on_tokens=bar.advance)
     result = job.as_json(results, prepared, texts)
     if json:
         console.print_json(result)

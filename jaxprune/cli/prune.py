@@ -32,7 +32,8 @@ def command(
     dtype: options.Dtype = None,
     compute_dtype: options.ComputeDtype = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run of the same request at its first unfinished block.")
+        bool,
+        typer.Option("--resume", help="Continue an interrupted run of the same request at its first unfinished block."),
     ] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -91,16 +92,26 @@ def _print_summary(out: Any, manifest: dict[str, Any]) -> None:
     sparsity, seconds = manifest["sparsity"], manifest["seconds"]
     rows = [
         ["method", f"{manifest['method']['name']}, {manifest['pattern']['name']}"],
-        ["pruned", f"{sparsity['pruned_weights']:,} of {sparsity['kernel_weights']:,} weights ({sparsity['overall']:.2%})"],
+        [
+            "pruned",
+            f"{sparsity['pruned_weights']:,} of {sparsity['kernel_weights']:,} weights ({sparsity['overall']:.2%})",
+        ],
     ]
     if manifest["calibration"]:
         used = manifest["calibration"]
         for language, account in used["languages"].items():
             documents = f" from {account['documents']:,} documents" if account.get("documents") else ""
             rows.append(
-                [f"calibration {language}", f"{account['sequences']} x {used['length']} tokens{documents} ({used['texts']})"]
+                [
+                    f"calibration {language}",
+                    f"{account['sequences']} x {used['length']} tokens{documents} ({used['texts']})",
+                ]
             )
-    raised = [name for name, found in manifest["diagnostics"].items() if found.get("damping", 0) > manifest["method"].get("damping", 1)]
+    raised = [
+        name
+        for name, found in manifest["diagnostics"].items()
+        if found.get("damping", 0) > manifest["method"].get("damping", 1)
+    ]
     if raised:
         rows.append(["damping raised", f"for {len(raised)} kernels; see the manifest"])
     phases = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items() if name != "total" and value >= 0.5)

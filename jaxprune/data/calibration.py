@@ -59,9 +59,7 @@ def draw_calibration(
         raise RequestError(f"the seed is {seed}; give 0 or more.")
     start = window_start(tokenizer)
     if length <= len(start):
-        raise RequestError(
-            f"windows of {length} tokens hold no text; ask for {len(start) + 1} or more (--length)."
-        )
+        raise RequestError(f"windows of {length} tokens hold no text; ask for {len(start) + 1} or more (--length).")
     check_languages(source, list(mix))
     draw = _draw_packed if fill == "packed" else _draw_windows
     tokens: dict[str, np.ndarray] = {}

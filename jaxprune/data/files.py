@@ -87,15 +87,12 @@ class FileTexts:
             if split is not None and split not in known:
                 raise RequestError(f"{path}: {split!r} is no split; choose {', '.join(sorted(known))}.")
             if split in found:
-                raise RequestError(
-                    f"{found[split]} and {path} are the same text twice over; keep one of them."
-                )
+                raise RequestError(f"{found[split]} and {path} are the same text twice over; keep one of them.")
             found[split] = path
         if None in found and len(found) > 1:
             apart = next(path for split, path in found.items() if split is not None)
             raise RequestError(
-                f"{found[None]} stands beside {apart}; keep one file that is divided for you, or one for "
-                "each split."
+                f"{found[None]} stands beside {apart}; keep one file that is divided for you, or one for each split."
             )
         return found
 

@@ -58,9 +58,7 @@ class DatasetTexts:
 
         before, after = self.config.split(_PLACE, 1)
         pattern = re.compile(
-            re.escape(before)
-            + f"({LANGUAGE_CODE})"
-            + re.escape(after.replace(_PLACE, "\0")).replace("\0", r"\1")
+            re.escape(before) + f"({LANGUAGE_CODE})" + re.escape(after.replace(_PLACE, "\0")).replace("\0", r"\1")
         )
         with self._opening():
             configs = datasets.get_dataset_config_names(self._place())
@@ -128,8 +126,7 @@ class DatasetTexts:
                 text = row[self.field]
                 if not isinstance(text, str):
                     raise RequestError(
-                        f"{self.reference}: the field {self.field!r} holds a {type(text).__name__}, not a "
-                        "text."
+                        f"{self.reference}: the field {self.field!r} holds a {type(text).__name__}, not a text."
                     )
                 yield text
         except RequestError:

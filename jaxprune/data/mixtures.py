@@ -25,15 +25,12 @@ def parse_mix(text: str, samples: int | None) -> dict[str, int]:
     counted = [part for part in found if part["count"] is not None]
     if len(found) < len(parts) or (counted and len(counted) < len(found)):
         raise RequestError(
-            f"the mixture {text!r} is not understood; write languages (de,en) or a count for each "
-            "(de=96,en=32)."
+            f"the mixture {text!r} is not understood; write languages (de,en) or a count for each (de=96,en=32)."
         )
     languages = [part["language"] for part in found]
     repeated = sorted({language for language in languages if languages.count(language) > 1})
     if repeated:
-        raise RequestError(
-            f"the mixture {text!r} names {', '.join(repeated)} more than once; name each language once."
-        )
+        raise RequestError(f"the mixture {text!r} names {', '.join(repeated)} more than once; name each language once.")
     if counted:
         mix = {part["language"]: int(part["count"]) for part in found}
         total = sum(mix.values())

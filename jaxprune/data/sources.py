@@ -58,8 +58,7 @@ def check_languages(source: TextSource, languages: Sequence[str]) -> None:
     missing = [language for language in languages if language not in known]
     if missing:
         raise RequestError(
-            f"{source.reference} has no {', '.join(missing)}; it has "
-            f"{', '.join(known) or 'no language at all'}."
+            f"{source.reference} has no {', '.join(missing)}; it has {', '.join(known) or 'no language at all'}."
         )
 
 

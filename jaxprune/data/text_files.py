@@ -56,14 +56,10 @@ def read_parquet(path: Path) -> Iterator[Document]:
                 for text in batch.column(0).to_pylist():
                     row += 1
                     if not isinstance(text, str):
-                        raise RequestError(
-                            f"{path}, row {row}: {FIELD!r} is {type(text).__name__}, not a text."
-                        )
+                        raise RequestError(f"{path}, row {row}: {FIELD!r} is {type(text).__name__}, not a text.")
                     yield Document(text, row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise RequestError(
-            f"{path} cannot be read as Parquet after row {row}: {_first_line(error)}."
-        ) from error
+        raise RequestError(f"{path} cannot be read as Parquet after row {row}: {_first_line(error)}.") from error
 
 
 READERS: dict[str, Callable[[Path], Iterator[Document]]] = {
@@ -84,9 +80,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 # A byte order mark is how some editors begin UTF-8, and no part of the text.
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise RequestError(
-            f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8."
-        ) from error
+        raise RequestError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise RequestError(f"{path} cannot be read after line {number}: {_first_line(error)}.") from error
 
@@ -97,11 +91,7 @@ def _text_of(path: Path, number: int, line: str) -> str:
     except (json.JSONDecodeError, RecursionError) as error:
         raise RequestError(f"{path}, line {number}: not a JSON object ({_first_line(error)}).") from error
     if not isinstance(record, dict) or FIELD not in record:
-        found = (
-            f"fields {', '.join(record) or 'none'}"
-            if isinstance(record, dict)
-            else f"a {type(record).__name__}"
-        )
+        found = f"fields {', '.join(record) or 'none'}" if isinstance(record, dict) else f"a {type(record).__name__}"
         raise RequestError(f"{path}, line {number}: no field {FIELD!r}; found {found}.")
     text = record[FIELD]
     if not isinstance(text, str):
@@ -109,9 +99,7 @@ def _text_of(path: Path, number: int, line: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise RequestError(
-            f"{path}, line {number}: {FIELD!r} is no valid Unicode ({error.reason})."
-        ) from error
+        raise RequestError(f"{path}, line {number}: {FIELD!r} is no valid Unicode ({error.reason}).") from error
     return text
 
 

@@ -101,8 +101,7 @@ class PreparedTexts:
             import tensorflow_datasets
         except ImportError as error:
             raise RequestError(
-                f"{self.reference} needs TensorFlow Datasets, which is not installed; pip install "
-                "'jaxprune[tfds]'."
+                f"{self.reference} needs TensorFlow Datasets, which is not installed; pip install 'jaxprune[tfds]'."
             ) from error
         try:
             builder = tensorflow_datasets.builder_from_directory(folder)

@@ -51,9 +51,7 @@ def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
         # This way of opening knows no pickles and no archives.
         stored = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError, OverflowError, SyntaxError) as error:
-        reason = (
-            str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        )
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise RequestError(f"{asked} cannot be read ({reason}); {expected}.") from error
     if stored.dtype.kind not in "iu":
         raise RequestError(f"{asked} holds {stored.dtype}; {expected}.")
@@ -66,8 +64,6 @@ def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
     wanted = stored[:rows]
     low, high = int(wanted.min()), int(wanted.max())
     if low < 0 or high > np.iinfo(np.int32).max:
-        raise RequestError(
-            f"{asked} holds {low if low < 0 else high}, which is no token id; ids are 0 to 2^31 - 1."
-        )
+        raise RequestError(f"{asked} holds {low if low < 0 else high}, which is no token id; ids are 0 to 2^31 - 1.")
     # A copy of its own: pages of a mapped file would count as resident memory for as long as they are held.
     return np.array(wanted, dtype=np.int32, order="C", subok=False)

@@ -56,9 +56,7 @@ def tokenize(
     return [
         TokenizedText(
             np.asarray(ids, np.int32),
-            None
-            if spans is None
-            else _bytes_of_tokens(text, np.asarray(spans, np.int64).reshape(-1, 2)[:, 1]),
+            None if spans is None else _bytes_of_tokens(text, np.asarray(spans, np.int64).reshape(-1, 2)[:, 1]),
         )
         for text, ids, spans in zip(texts, encoded["input_ids"], offsets, strict=True)
     ]

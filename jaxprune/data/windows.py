@@ -92,9 +92,7 @@ def load_windows(path: Path | str, *, windows: int | None) -> Windows:
     """
     tokens_NT = read_tokens(Path(path), rows=windows)
     if tokens_NT.shape[1] < 2:
-        raise RequestError(
-            f"tokens:{path} has rows of one token, in which nothing is predicted; give 2 or more."
-        )
+        raise RequestError(f"tokens:{path} has rows of one token, in which nothing is predicted; give 2 or more.")
     return Windows(tokens_NT, None)
 
 

@@ -35,7 +35,8 @@ class LanguagePerplexity:
     Attributes:
       perplexity: exp of ``nats_per_token``; depends on the tokenizer.
       nats_per_token: mean negative log-likelihood.
-      bits_per_byte: total bits over the UTF-8 bytes of the predicted text: comparable between tokenizers; None without text.
+      bits_per_byte: total bits over the UTF-8 bytes of the predicted text, comparable between tokenizers; None without
+        text.
       tokens: tokens predicted.
       windows: windows scored.
     """

@@ -34,8 +34,14 @@ def calibrate(
         return load_tokens(texts.removeprefix(TOKENS), samples=samples)
     if mix is None:
         raise RequestError(
-            f"{method.name} needs calibration languages; choose them with --calibration, for example --calibration de,en."
+            f"{method.name} needs calibration languages; choose them with --calibration, for example "
+            "--calibration de,en."
         )
     return draw_calibration(
-        open_texts(texts), checkpoint.tokenizer(), parse_mix(mix, samples), length=length, seed=seed, fill=fill
+        open_texts(texts),
+        checkpoint.tokenizer(),
+        parse_mix(mix, samples),
+        length=length,
+        seed=seed,
+        fill=fill,
     )

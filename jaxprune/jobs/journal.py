@@ -32,16 +32,14 @@ class Journal:
             found = json.loads(self._path.read_text(encoding="utf-8"))
             begun, self.blocks = found["request"], found["blocks"]
         except (ValueError, KeyError, TypeError) as error:
-            raise RequestError(
-                f"{self._path} cannot be read ({error}); start again without --resume."
-            ) from error
+            raise RequestError(f"{self._path} cannot be read ({error}); start again without --resume.") from error
         # As JSON has it: tuples become lists.
         wanted = json.loads(json.dumps(self._request))
         for field, value in wanted.items():
             if begun.get(field) != value:
                 raise RequestError(
-                    f"the interrupted run had {field} = {begun.get(field)!r}, and this one asks for {value!r}; repeat that "
-                    "request, or start again without --resume."
+                    f"the interrupted run had {field} = {begun.get(field)!r}, and this one asks for {value!r}; repeat "
+                    "that request, or start again without --resume."
                 )
 
     def add(self, block: Mapping[str, Any]) -> None:

@@ -70,9 +70,7 @@ def perplexity(
     on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, LanguagePerplexity]:
     """Returns the perplexity of each language's windows, reading one block of the checkpoint at a time."""
-    return perplexities(
-        checkpoint.read, checkpoint.model, windows, mesh=mesh, dtype=compute_dtype, on_tokens=on_tokens
-    )
+    return perplexities(checkpoint.read, checkpoint.model, windows, mesh=mesh, dtype=compute_dtype, on_tokens=on_tokens)
 
 
 def as_json(results: Mapping[str, LanguagePerplexity], windows: Mapping[str, Windows], texts: str) -> dict[str, Any]:

@@ -110,9 +110,7 @@ def prune(
         first = len(journal.blocks)
         if sweep is not None:
             _replay(sweep, writer, first, progress)
-        for block in prune_blocks(
-            read, sweep, model, method, pattern, mesh=mesh, progress=progress, first=first
-        ):
+        for block in prune_blocks(read, sweep, model, method, pattern, mesh=mesh, progress=progress, first=first):
             with progress.phase(block.index, "write"):
                 section = block_section(block.index)
                 writer.write(section, block.params)

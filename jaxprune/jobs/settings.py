@@ -59,7 +59,9 @@ def parse_method(name: str, *, combine: str = "sum", damping: float | None = Non
     if method.statistic is not None:
         options["languages"] = COMBINATIONS[combine]()
     elif combine != "sum":
-        raise RequestError(f"--combine {combine} has no meaning for {name}, which uses no calibration text; leave it out.")
+        raise RequestError(
+            f"--combine {combine} has no meaning for {name}, which uses no calibration text; leave it out."
+        )
     if damping is not None:
         if "damping" not in {field.name for field in dataclasses.fields(method)}:
             raise RequestError(f"--damping has no meaning for {name}, which factorises nothing; leave it out.")

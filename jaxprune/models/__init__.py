@@ -8,9 +8,7 @@ from jaxprune.models import cohere, gemma3, llama
 from jaxprune.models.causal_lm import CausalLM, Family
 from jaxprune.models.fields import with_defaults
 
-FAMILIES: dict[str, Family] = {
-    family.model_type: family for family in (cohere.COHERE, gemma3.GEMMA3, llama.LLAMA)
-}
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (cohere.COHERE, gemma3.GEMMA3, llama.LLAMA)}
 
 
 def build_model(config: Mapping[str, Any]) -> CausalLM:
@@ -22,8 +20,7 @@ def build_model(config: Mapping[str, Any]) -> CausalLM:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise RequestError(
-            f"config.json: model_type = {model_type!r} is not supported; "
-            f"supported: {', '.join(sorted(FAMILIES))}."
+            f"config.json: model_type = {model_type!r} is not supported; supported: {', '.join(sorted(FAMILIES))}."
         )
     family = FAMILIES[model_type]
     return CausalLM(family, family.read_config(with_defaults(config)))

@@ -115,9 +115,7 @@ class CausalLM:
         """Returns what block ``index`` has of its own besides weights."""
         return self.family.constants(self.config, index)
 
-    def embed(
-        self, params: Params, tokens_BT: Int[Array | np.ndarray, "B T"], dtype: Any
-    ) -> Float[Array, "B T D"]:
+    def embed(self, params: Params, tokens_BT: Int[Array | np.ndarray, "B T"], dtype: Any) -> Float[Array, "B T D"]:
         """Returns the hidden states that enter the first block, in ``dtype``; what follows keeps it."""
         return self._module(EMBED, params)(tokens_BT, dtype)
 

@@ -108,9 +108,7 @@ class CohereBlock(nnx.Module):
         self.up_proj = Linear(c.hidden_size, c.intermediate_size, bias=False, rngs=rngs)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias=False, rngs=rngs)
 
-    def __call__(
-        self, x_BTD: Float[Array, "B T D"], constants: Constants
-    ) -> tuple[Float[Array, "B T D"], Activations]:
+    def __call__(self, x_BTD: Float[Array, "B T D"], constants: Constants) -> tuple[Float[Array, "B T D"], Activations]:
         """Returns the block's output and the activations named in ``READS``."""
         c = self.config
         block_input = self.norm(x_BTD)

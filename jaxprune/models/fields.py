@@ -72,9 +72,7 @@ _WITHOUT_EFFECT = frozenset(
     }
 )
 # What transformers' classes look at to fill in, or to check, other fields.
-_ASKED_FOR = frozenset(
-    {"bos_token_id", "eos_token_id", "max_position_embeddings", "model_type", "pad_token_id"}
-)
+_ASKED_FOR = frozenset({"bos_token_id", "eos_token_id", "max_position_embeddings", "model_type", "pad_token_id"})
 # Beyond any model, and few enough that a false number here costs neither memory nor time.
 _MAX_BLOCKS = 10_000
 
@@ -143,9 +141,7 @@ class ConfigFields:
 
     def finish(self) -> None:
         """Raises if a field is left that the family does not honour."""
-        unknown = sorted(
-            key for key, value in self._left.items() if key not in _WITHOUT_EFFECT and value is not None
-        )
+        unknown = sorted(key for key, value in self._left.items() if key not in _WITHOUT_EFFECT and value is not None)
         if unknown:
             found = ", ".join(f"{self._prefix}{key} = {self._left[key]!r}" for key in unknown)
             raise RequestError(
@@ -156,8 +152,7 @@ class ConfigFields:
     def unsupported(self, found: str, supported: str) -> RequestError:
         """Returns the error that ``found`` ("key = value") is not among what is ``supported``."""
         return RequestError(
-            f"config.json: {self._prefix}{found} is not supported for {self.model_type} models; "
-            f"supported: {supported}."
+            f"config.json: {self._prefix}{found} is not supported for {self.model_type} models; supported: {supported}."
         )
 
     def _refuse_others(self, key: str, supported: tuple[Any, ...]) -> None:
@@ -206,11 +201,7 @@ def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(raw.get(key, None), Mapping | None):
             raise RequestError(f"config.json: {key} = {raw[key]!r} is not supported; supported: an object.")
     # A copy: transformers completes nested objects in place.
-    asked = {
-        key: copy.deepcopy(value)
-        for key, value in raw.items()
-        if key not in _WITHOUT_EFFECT or key in _ASKED_FOR
-    }
+    asked = {key: copy.deepcopy(value) for key, value in raw.items() if key not in _WITHOUT_EFFECT or key in _ASKED_FOR}
     try:
         return transformers.AutoConfig.for_model(**asked).to_dict()
     except Exception as error:  # transformers' strict dataclasses raise many kinds, one wrapped in another

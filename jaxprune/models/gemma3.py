@@ -137,9 +137,7 @@ class Gemma3Block(nnx.Module):
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias=False, rngs=rngs)
         self.post_mlp_norm = _norm(c, c.hidden_size, rngs)
 
-    def __call__(
-        self, x_BTD: Float[Array, "B T D"], constants: Constants
-    ) -> tuple[Float[Array, "B T D"], Activations]:
+    def __call__(self, x_BTD: Float[Array, "B T D"], constants: Constants) -> tuple[Float[Array, "B T D"], Activations]:
         """Returns the block's output and the activations named in ``READS``."""
         c = self.config
         attention_input = self.attention_norm(x_BTD)

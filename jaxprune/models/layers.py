@@ -64,9 +64,7 @@ class OutputLayer(nnx.Module):
         if is_tied:
             self.embedding = nnx.Param(jax.random.normal(rngs.params(), (vocab_size, hidden_size)) * 0.02)
         else:
-            self.kernel = nnx.Param(
-                jax.random.normal(rngs.params(), (hidden_size, vocab_size)) * hidden_size**-0.5
-            )
+            self.kernel = nnx.Param(jax.random.normal(rngs.params(), (hidden_size, vocab_size)) * hidden_size**-0.5)
 
     def __call__(self, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """Returns float32 logits, added up in float32 whatever the dtype of ``x_BTD``."""

@@ -101,9 +101,7 @@ class LlamaBlock(nnx.Module):
         self.up_proj = Linear(c.hidden_size, c.intermediate_size, bias=c.mlp_bias, rngs=rngs)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias=c.mlp_bias, rngs=rngs)
 
-    def __call__(
-        self, x_BTD: Float[Array, "B T D"], constants: Constants
-    ) -> tuple[Float[Array, "B T D"], Activations]:
+    def __call__(self, x_BTD: Float[Array, "B T D"], constants: Constants) -> tuple[Float[Array, "B T D"], Activations]:
         """Returns the block's output and the activations named in ``READS``."""
         c = self.config
         attention_input = self.attention_norm(x_BTD)

@@ -1,7 +1,8 @@
 """Prunes a model block by block, each block calibrated on what its pruned predecessors make of the text.
 
 For every block: collect the statistics of the inputs of its linears, prune them, and recompute the block's output with
-the pruned weights. Weights of one block, its statistics and one microbatch of activations are all that is on the device.
+the pruned weights. The weights of one block, its statistics and one microbatch of activations are all that is on the
+device.
 """
 
 import contextlib
@@ -82,14 +83,12 @@ def _collect(
 ) -> dict[str, Any]:
     """Adds a microbatch to the statistics of every activation that a linear reads."""
     _, activations = model.block(params, constants, x_BTD)
-    return {
-        name: statistic.update(activations[name], weights_B, group) for name, statistic in statistics.items()
-    }
+    return {name: statistic.update(activations[name], weights_B, group) for name, statistic in statistics.items()}
 
 
 @functools.partial(jax.jit, static_argnames=("method", "pattern"))
 def _solve(
-    method: PruningMethod, pattern: Pattern, kernels: Params, statistic: Any
+    method: PruningMethod, pattern: Pattern, kernels: Mapping[str, Array], statistic: Any
 ) -> tuple[dict[str, PrunedKernel], Bool[Array, ""]]:
     """Prunes the linears that read one activation; also returns whether its statistic is finite."""
     leaves = [leaf for leaf in jax.tree.leaves(statistic) if jnp.issubdtype(leaf.dtype, jnp.floating)]
@@ -117,7 +116,8 @@ def prune_blocks(
 
     Args:
       read: gives a section's dense weights, in the dtype in which the result is to be kept.
-      sweep: the calibration sequences with the hidden states that enter block ``first``; None for a method that needs none.
+      sweep: the calibration sequences with the hidden states that enter block ``first``; None for a method that needs
+        none.
 
     Raises:
       RequestError: activations that are not finite, or a statistic that cannot be factorised.
@@ -199,8 +199,8 @@ def _solve_block(
             if not bool(result.diagnostics.get("factorised", True)):
                 raise RequestError(
                     f"the input statistics of {tensors[f'{linear}/kernel'].name} cannot be factorised, even with "
-                    f"damping {float(result.diagnostics['damping']):g} times their mean; calibrate on more text, or choose "
-                    "--method wanda, which needs no factorisation."
+                    f"damping {float(result.diagnostics['damping']):g} times their mean; calibrate on more text, or "
+                    "choose --method wanda, which needs no factorisation."
                 )
         results |= pruned
     return results

@@ -71,9 +71,7 @@ def factorise_inverse(gram_II: Float32[Array, "d_in d_in"], damping: float) -> I
 def inverse_upper(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
     """Returns U with ``matrix^-1 = U^T U``, NaN somewhere if the matrix is not positive definite."""
     reversed_II = matrix_II[::-1, ::-1]
-    lower_II = jax.lax.platform_dependent(
-        reversed_II, tpu=blocked_inverse_cholesky, default=library_inverse_cholesky
-    )
+    lower_II = jax.lax.platform_dependent(reversed_II, tpu=blocked_inverse_cholesky, default=library_inverse_cholesky)
     return lower_II[::-1, ::-1]
 
 
@@ -101,13 +99,9 @@ def blocked_inverse_cholesky(matrix_II: Float32[Array, "n n"]) -> Float32[Array,
         lower_II, inverse_II = state
         start = panel * _PANEL
         done_PI = jax.lax.dynamic_slice_in_dim(lower_II, start, _PANEL)
-        column_IP = jax.lax.dynamic_slice_in_dim(matrix_II, start, _PANEL, axis=1) - _matmul(
-            lower_II, done_PI.T
-        )
+        column_IP = jax.lax.dynamic_slice_in_dim(matrix_II, start, _PANEL, axis=1) - _matmul(lower_II, done_PI.T)
         corner_PP = jax.lax.linalg.cholesky(jax.lax.dynamic_slice_in_dim(column_IP, start, _PANEL))
-        column_IP = jax.lax.linalg.triangular_solve(
-            corner_PP, column_IP, left_side=False, lower=True, transpose_a=True
-        )
+        column_IP = jax.lax.linalg.triangular_solve(corner_PP, column_IP, left_side=False, lower=True, transpose_a=True)
         column_IP = jnp.where(index[:, None] >= start + _PANEL, column_IP, 0.0)
         column_IP = jax.lax.dynamic_update_slice_in_dim(column_IP, corner_PP, start, axis=0)
         # Row by row, corner @ inverse = identity - (what stands left of the corner) @ (inverse so far).

@@ -56,9 +56,7 @@ class MeanLanguages:
         if len(set(names)) < len(names):
             raise RequestError(f"language weights name a language twice: {', '.join(names)}; name each once.")
         if not values or not all(0 <= value < float("inf") for value in values) or not any(values):
-            raise RequestError(
-                f"language weights {self.weights} make no average; give numbers from 0 on, not all 0."
-            )
+            raise RequestError(f"language weights {self.weights} make no average; give numbers from 0 on, not all 0.")
 
     def group_of(self, languages: tuple[str, ...]) -> tuple[int, ...]:
         """Gives each language a group of its own.

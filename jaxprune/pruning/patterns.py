@@ -38,9 +38,7 @@ class Unstructured:
     def __post_init__(self) -> None:
         """Raises RequestError for a sparsity or a scope that does not exist."""
         if not 0 <= self.sparsity < 1:
-            raise RequestError(
-                f"sparsity {self.sparsity:g} is not in [0, 1); give the fraction to prune: 0.5 is half."
-            )
+            raise RequestError(f"sparsity {self.sparsity:g} is not in [0, 1); give the fraction to prune: 0.5 is half.")
         if self.within not in get_args(Scope):
             raise RequestError(f"--within {self.within!r} is unknown; choose {', '.join(get_args(Scope))}.")
 
@@ -66,9 +64,7 @@ class Unstructured:
         ends = [min(end, d_in) * weights_per_input for end in range(width, d_in + width, width)]
         return np.diff([self.num_pruned(end) for end in [0, *ends]]).astype(np.int32)
 
-    def keep(
-        self, scores_IO: Float32[Array, "d_in d_out"], num: Int32[Array, ""]
-    ) -> Bool[Array, "d_in d_out"]:
+    def keep(self, scores_IO: Float32[Array, "d_in d_out"], num: Int32[Array, ""]) -> Bool[Array, "d_in d_out"]:
         """Returns the mask that prunes the ``num`` lowest scores, of each output or of all."""
         d_in, _ = scores_IO.shape
         inputs_IO = jax.lax.broadcasted_iota(jnp.int32, scores_IO.shape, 0)
@@ -146,9 +142,7 @@ def parse_pattern(text: str, within: str | None, default_scope: Scope) -> Patter
     text = text.strip()
     if re.fullmatch(r"\d{1,9}:\d{1,9}", text, re.ASCII):
         if within is not None:
-            raise RequestError(
-                f"--within {within} has no meaning for {text}, where neighbours compete; leave it out."
-            )
+            raise RequestError(f"--within {within} has no meaning for {text}, where neighbours compete; leave it out.")
         n, _, m = text.partition(":")
         return NM(int(n), int(m))
     try:

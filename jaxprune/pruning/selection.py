@@ -1,9 +1,9 @@
 """Exactly the lowest so many scores of a group, without sorting.
 
-Members are told apart by their score and, where scores are equal, by their position. The score and the position
-that split off the number asked for are found bit by bit: a non-negative float orders like the integer with the
-same bits. All that the members of a group share is a number, ``_count``: splitting a group over devices needs a
-sum there, and nothing else.
+Members are told apart by their score and, where scores are equal, by their position. The score and the
+position that split off the number asked for are found bit by bit: a non-negative float orders like the
+integer with the same bits. All that the members of a group share is a number, ``_count``: splitting a group
+over devices needs a sum there, and nothing else.
 """
 
 from collections.abc import Callable

@@ -25,6 +25,9 @@ from jaxprune.pruning.statistics import InputGram, Statistic
 # Inputs of a group where no pattern says: errors of so many stay in the cache of a core.
 _GROUP = 16
 
+# Blocks whose errors are pulled by one matrix product.
+_PULLED_BLOCKS = 4
+
 
 @dataclasses.dataclass(frozen=True)
 class SparseGPT:
@@ -46,22 +49,16 @@ class SparseGPT:
     def __post_init__(self) -> None:
         """Raises RequestError for numbers without meaning."""
         if self.block_size < 1:
-            raise RequestError(
-                f"block size {self.block_size} is not a number of inputs; the published one is 128."
-            )
+            raise RequestError(f"block size {self.block_size} is not a number of inputs; the published one is 128.")
         if not 0 < self.damping < float("inf"):
-            raise RequestError(
-                f"damping {self.damping:g} is not a positive number; the published one is 0.01."
-            )
+            raise RequestError(f"damping {self.damping:g} is not a positive number; the published one is 0.01.")
 
     def prepare(self, statistic: Statistic | None) -> InverseFactor:
         """Factorises the inverse of the damped Gram matrix."""
         assert isinstance(statistic, InputGram)
         return factorise_inverse(self.languages.combine(statistic), self.damping)
 
-    def prune(
-        self, kernel_IO: Float32[Array, "d_in d_out"], prepared: InverseFactor, pattern: Pattern
-    ) -> PrunedKernel:
+    def prune(self, kernel_IO: Float32[Array, "d_in d_out"], prepared: InverseFactor, pattern: Pattern) -> PrunedKernel:
         """Prunes a kernel and updates its kept weights."""
         pruned_IO, mask_IO = _sweep(kernel_IO, prepared, pattern, *_tile(self.block_size, pattern))
         diagnostics = {
@@ -88,7 +85,8 @@ def _sweep(
     padding = -d_in % block
     num_blocks = (d_in + padding) // block
     # Inputs after the last that nothing reaches and that reach nothing.
-    upper_II = jnp.pad(factor.upper_II, ((0, padding), (0, padding)))
+    pulled = _PULLED_BLOCKS * block
+    upper_II = jnp.pad(factor.upper_II, ((0, -d_in % pulled), (0, padding)))
     pivot_I = jnp.pad(jnp.diagonal(factor.upper_II), (0, padding), constant_values=1.0)
     # A dead input's weights score 0, so that they go first. Those beyond the number asked for do no harm.
     divisor_I = jnp.pad(jnp.where(factor.dead_I, jnp.inf, pivot_I[:d_in]), (0, padding))
@@ -104,8 +102,15 @@ def _sweep(
     def prune_block(errors_IO: Array, xs: tuple[Any, ...]) -> tuple[Array, tuple[Array, Array]]:
         start, kernel_KO, pivot_K, divisor_K, count, mask_KO = xs
         columns_IK = jax.lax.dynamic_slice_in_dim(upper_II, start, block, axis=1)
-        # Errors of this block and the later ones are still zero.
-        kernel_KO = kernel_KO - _pull(columns_IK, errors_IO)
+
+        def pull(index: Array, kernel_KO: Array) -> Array:
+            rows = (index * pulled, pulled)
+            return kernel_KO - _pull(
+                jax.lax.dynamic_slice_in_dim(columns_IK, *rows), jax.lax.dynamic_slice_in_dim(errors_IO, *rows)
+            )
+
+        # Only as far as errors are known: those of this block and the later ones are still zero.
+        kernel_KO = jax.lax.fori_loop(0, (start + pulled - 1) // pulled, pull, kernel_KO)
         if count is not None:
             assert isinstance(pattern, Unstructured)
             mask_KO = pattern.keep(_scores(kernel_KO, divisor_K), count)
@@ -121,7 +126,8 @@ def _sweep(
         counts,
         masks_KO,
     )
-    _, (pruned_KO, masks_KO) = jax.lax.scan(prune_block, jnp.zeros((d_in + padding, d_out), jnp.float32), xs)
+    errors_IO = jnp.zeros((len(upper_II), d_out), jnp.float32)
+    _, (pruned_KO, masks_KO) = jax.lax.scan(prune_block, errors_IO, xs)
     return pruned_KO.reshape(-1, d_out)[:d_in], masks_KO.reshape(-1, d_out)[:d_in]
 
 

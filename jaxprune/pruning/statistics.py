@@ -1,7 +1,7 @@
 """Running summaries of a linear's inputs, kept apart by group (a language, or several together).
 
-Shapes: B sequences, T tokens, I inputs, G groups. Fields are ``Any`` besides, because JAX builds the same trees of shapes
-and of shardings.
+Shapes: B sequences, T tokens, I inputs, G groups. Fields are ``Any`` besides, because JAX builds the same trees
+of shapes and of shardings.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -87,9 +87,7 @@ class InputGram:
         x_NI = _counted(x_BTI, weights_B).reshape(-1, x_BTI.shape[-1])
         # HIGHEST: TPUs and recent GPUs would round float32 inputs to bfloat16 or TF32. Products of bfloat16 inputs
         # are exact in float32 as they stand, and many times faster than those of inputs cast first.
-        gram_II = jnp.matmul(
-            x_NI.T, x_NI, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32
-        )
+        gram_II = jnp.matmul(x_NI.T, x_NI, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
         return type(self)(
             _add(self.gram_GII, gram_II, group), _add(self.tokens_G, _num_tokens(x_BTI, weights_B), group)
         )

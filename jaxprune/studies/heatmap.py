@@ -13,12 +13,12 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise RequestError("figures need matplotlib, and it is not installed: pip install 'jaxprune[figures]'.") from None
+        raise RequestError(
+            "figures need matplotlib, and it is not installed: pip install 'jaxprune[figures]'."
+        ) from None
 
 
-def draw_heatmap(
-    path: Path, title: str, dense: Mapping[str, float], pruned: Mapping[str, Mapping[str, float]]
-) -> None:
+def draw_heatmap(path: Path, title: str, dense: Mapping[str, float], pruned: Mapping[str, Mapping[str, float]]) -> None:
     """Draws perplexities as numbers, coloured by what pruning cost the column's language: ``log(pruned / dense)``.
 
     Perplexities of different languages are not comparable (another text, other tokens), the cost against the same
@@ -42,8 +42,9 @@ def draw_heatmap(
     figure, axes = pyplot.subplots(
         figsize=(1.6 + 0.95 * len(languages), 1.9 + 0.55 * len(mixtures)), layout="constrained"
     )
-    image = axes.imshow(cost, cmap="YlOrRd", aspect="auto", vmin=0.0, vmax=max(float(cost.max()), 0.1))
-    dark = cost > 0.6 * image.norm.vmax
+    highest = max(float(cost.max()), 0.1)
+    image = axes.imshow(cost, cmap="YlOrRd", aspect="auto", vmin=0.0, vmax=highest)
+    dark = cost > 0.6 * highest
     for row, column in np.ndindex(*values.shape):
         colour = "white" if dark[row, column] else "black"
         axes.text(column, row, f"{values[row, column]:.4g}", ha="center", va="center", color=colour, fontsize=9)

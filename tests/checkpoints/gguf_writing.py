@@ -65,9 +65,7 @@ def shapes(architecture: str = "llama", *, is_tied: bool = True) -> dict[str, tu
     return model | {f"blk.{i}.{name}.weight": shape for i in range(BLOCKS) for name, shape in block.items()}
 
 
-def random_tensors(
-    architecture: str = "llama", *, is_tied: bool = True, seed: int = 5
-) -> dict[str, np.ndarray]:
+def random_tensors(architecture: str = "llama", *, is_tied: bool = True, seed: int = 5) -> dict[str, np.ndarray]:
     """Random float32 values for ``shapes``."""
     rng = np.random.default_rng(seed)
     return {

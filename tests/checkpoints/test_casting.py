@@ -48,9 +48,7 @@ def test_the_same_dtype_is_no_copy():
 
 
 def test_overflow_names_the_tensor_and_its_largest_value():
-    with pytest.raises(
-        RequestError, match=r"^x\.weight has values that float16 cannot hold \(its largest is 70000"
-    ):
+    with pytest.raises(RequestError, match=r"^x\.weight has values that float16 cannot hold \(its largest is 70000"):
         cast(np.asarray([1.0, -7e4], np.float32), np.dtype(np.float16), "x.weight")
 
 

@@ -147,10 +147,7 @@ def test_gemma_norms_lose_the_one_that_was_added_and_nothing_else(tmp_path):
     file = GGUFFile(write(tmp_path / "a.gguf", tensors, "gemma3", GEMMA))
     block = "model.layers.0."
     for norm in (
-        *(
-            f"{block}{name}_layernorm"
-            for name in ("input", "post_attention", "pre_feedforward", "post_feedforward")
-        ),
+        *(f"{block}{name}_layernorm" for name in ("input", "post_attention", "pre_feedforward", "post_feedforward")),
         "model.norm",
     ):
         np.testing.assert_array_equal(file.read(f"{norm}.weight"), original, err_msg=norm, strict=True)

@@ -19,9 +19,7 @@ VALUES = {"llama": LLAMA, "gemma3": GEMMA, "command-r": COMMAND_R}
 
 
 def config_of(tmp_path, architecture="llama", changes=None, tensors=None, **options):
-    values = {
-        key: value for key, value in {**VALUES[architecture], **(changes or {})}.items() if value is not None
-    }
+    values = {key: value for key, value in {**VALUES[architecture], **(changes or {})}.items() if value is not None}
     path = write(
         tmp_path / "a.gguf",
         tensors or random_tensors(architecture),
@@ -92,12 +90,8 @@ def test_the_models_of_this_project_and_transformers_read_it(tmp_path, architect
 )
 def test_gemma_windows(tmp_path, changes, sliding):
     config = config_of(tmp_path, "gemma3", changes)
-    assert config["layer_types"] == [
-        "sliding_attention" if slides else "full_attention" for slides in sliding
-    ]
-    assert config["sliding_window"] == (
-        13 if any(sliding) or "attention.sliding_window" not in changes else 777
-    )
+    assert config["layer_types"] == ["sliding_attention" if slides else "full_attention" for slides in sliding]
+    assert config["sliding_window"] == (13 if any(sliding) or "attention.sliding_window" not in changes else 777)
 
 
 def test_gemma_rotations(tmp_path):

@@ -25,9 +25,7 @@ def entry(key, kind, value):
 
 def tensor(name=b"t", shape=(32,), kind=0, offset=0, num_dimensions=None):
     dims = struct.pack(f"<{len(shape)}Q", *shape)
-    return (
-        text(name) + struct.pack("<I", num_dimensions or len(shape)) + dims + struct.pack("<IQ", kind, offset)
-    )
+    return text(name) + struct.pack("<I", num_dimensions or len(shape)) + dims + struct.pack("<IQ", kind, offset)
 
 
 def file_of(entries=(), tensors=(), *, version=3, num_tensors=None, num_entries=None, data=b"\0" * 128):
@@ -94,9 +92,7 @@ LIES = {
     "an unknown type": file_of([entry(b"k", 13, b"\0" * 8)]),
     "a string past the end": file_of([entry(b"k", STRING, struct.pack("<Q", 2**40))]),
     "an array of 2**60 bytes": file_of([entry(b"k", ARRAY, struct.pack("<IQ", 0, 2**60))]),
-    "an array of 2**21 doubles": file_of(
-        [entry(b"k", ARRAY, struct.pack("<IQ", 12, 2**21))], data=b"\0" * 2**22
-    ),
+    "an array of 2**21 doubles": file_of([entry(b"k", ARRAY, struct.pack("<IQ", 12, 2**21))], data=b"\0" * 2**22),
     "an array of 2**61 strings": file_of([entry(b"k", ARRAY, strings(2**61))]),
     "an array of too many strings": file_of([entry(b"k", ARRAY, strings(2**21))], data=b"\0" * 2**22),
     "arrays in arrays": file_of([entry(b"k", ARRAY, struct.pack("<IQ", ARRAY, 1) * 5000)]),

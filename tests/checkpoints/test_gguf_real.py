@@ -136,9 +136,7 @@ def real(request: pytest.FixtureRequest) -> Real:
     path = fetch(request.param)
     ours = GGUFFile(path)
     with torch.device("meta"):  # for the names of its parameters
-        skeleton = transformers.AutoModelForCausalLM.from_config(
-            transformers.AutoConfig.for_model(**ours.config())
-        )
+        skeleton = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**ours.config()))
     theirs = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=skeleton)
     config = transformers.AutoConfig.for_model(**theirs["config"])
     prompts = PROMPTS if request.param == "smollm2-135m" else PROMPTS[:1] + MULTILINGUAL_PROMPTS

@@ -36,10 +36,7 @@ TOKENS = ["<unk>", "<s>", "</s>", *_BYTES, *_PIECES, *_LETTERS, "<tool>", "<pad>
 SENTENCEPIECE = {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": TOKENS,
-    "tokenizer.ggml.scores": [0.0] * 259
-    + list(_PIECES.values())
-    + [-10.0, -11.0, -12.0, -13.0]
-    + [-1000.0] * 2,
+    "tokenizer.ggml.scores": [0.0] * 259 + list(_PIECES.values()) + [-10.0, -11.0, -12.0, -13.0] + [-1000.0] * 2,
     "tokenizer.ggml.token_type": [2, 3, 3] + [6] * 256 + [1] * 9 + [4, 3],
     "tokenizer.ggml.padding_token_id": len(TOKENS) - 1,
 }
@@ -138,9 +135,7 @@ def test_gemma_merges_runs_of_spaces_and_ranks_by_position():
         4 if token == "  " else type_
         for token, type_ in zip(tokens, SENTENCEPIECE["tokenizer.ggml.token_type"], strict=True)
     ]
-    tokenizer = sentencepiece(
-        "gemma3", tokens=tokens, scores=scores, token_type=types, add_space_prefix=False
-    )
+    tokenizer = sentencepiece("gemma3", tokens=tokens, scores=scores, token_type=types, add_space_prefix=False)
     assert len(tokenizer) == len(TOKENS)
     assert pieces(tokenizer, "ab   abc", add_special_tokens=False) == ["ab", SPACE * 2, SPACE, "abc"]
     assert tokenizer.decode(tokenizer("a   b")["input_ids"], skip_special_tokens=True) == "a   b"

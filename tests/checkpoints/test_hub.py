@@ -19,10 +19,7 @@ from tests.tiny import write_tiny_checkpoint
         ("CohereLabs/aya-23-8B", ("CohereLabs/aya-23-8B", None)),
         ("a/b.c_d-1@refs/pr/3", ("a/b.c_d-1", "refs/pr/3")),
         ("org/name@v1.0", ("org/name", "v1.0")),
-        *[
-            (text, None)
-            for text in ("gpt2", "./a/b", "../a", "/a/b", "a/b/c", "a b/c", "a/b@", "~/a", "a/", "@a/b")
-        ],
+        *[(text, None) for text in ("gpt2", "./a/b", "../a", "/a/b", "a/b/c", "a b/c", "a/b@", "~/a", "a/", "@a/b")],
     ],
 )
 def test_ids_are_told_from_paths(reference, expected):
@@ -110,9 +107,7 @@ def test_failures_say_what_to_do_in_one_line(monkeypatch, error, message):
 def test_offline_is_said_without_trying(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     assert huggingface_hub.is_offline_mode()  # tests/conftest.py
-    with pytest.raises(
-        RequestError, match=r"org/not-in-any-cache@v1 is not a local folder and .* HF_HUB_OFFLINE"
-    ):
+    with pytest.raises(RequestError, match=r"org/not-in-any-cache@v1 is not a local folder and .* HF_HUB_OFFLINE"):
         open_checkpoint("org/not-in-any-cache@v1")
 
 

@@ -35,9 +35,7 @@ def _random_masks(model, seed=0):
     masks = {}
     for index in range(model.num_blocks):
         section = f"blocks/{index}"
-        shapes = {
-            linear: model.tensors(section)[f"{linear}/kernel"].shape[::-1] for linear in model.family.reads
-        }
+        shapes = {linear: model.tensors(section)[f"{linear}/kernel"].shape[::-1] for linear in model.family.reads}
         masks[section] = {linear: rng.random(shape) < 0.4 for linear, shape in shapes.items()}
     return masks
 
@@ -112,9 +110,7 @@ def test_masks_of_another_model_are_refused(dense, tmp_path):
     write_tiny_checkpoint(tmp_path / "other", "llama")
     other = open_checkpoint(str(tmp_path / "other"))
     _write(tmp_path, other.model, _random_masks(other.model))
-    with pytest.raises(
-        RequestError, match=r"q_proj\.weight is for a weight \[72, 48\], and that of .* is \[30, 45\]"
-    ):
+    with pytest.raises(RequestError, match=r"q_proj\.weight is for a weight \[72, 48\], and that of .* is \[30, 45\]"):
         read_masked(dense, Masks(tmp_path), "blocks/0")
 
 

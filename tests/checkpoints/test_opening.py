@@ -59,9 +59,7 @@ def test_the_fingerprint_is_that_of_the_weights(llama, tmp_path):
     assert open_checkpoint(str(tmp_path / "other")).fingerprint != before
 
 
-@pytest.mark.parametrize(
-    "reference", ["nowhere", "./no/where", "no/such/place", "a.gguf", "b/c.gguf", "", "~/x y"]
-)
+@pytest.mark.parametrize("reference", ["nowhere", "./no/where", "no/such/place", "a.gguf", "b/c.gguf", "", "~/x y"])
 def test_a_reference_to_nothing_lists_what_is_possible(reference, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -89,9 +87,7 @@ def test_a_missing_config_is_named(llama):
 
 
 def test_code_that_a_config_names_is_not_looked_at(llama, tmp_path):
-    edit_json(
-        llama / "config.json", auto_map={"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"}
-    )
+    edit_json(llama / "config.json", auto_map={"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"})
     (llama / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     checkpoint = open_checkpoint(str(llama))
     checkpoint.read("embed")
@@ -118,17 +114,13 @@ def test_many_missing_tensors_are_counted(llama):
 
 def test_a_wrong_shape_is_named(llama):
     edit_tensors(llama, **{_UP: np.zeros((56, 47), np.float32)})
-    with pytest.raises(
-        RequestError, match=rf"1 tensor of another shape.*{_UP} is \[56, 47\] and should be \[56, 48\]"
-    ):
+    with pytest.raises(RequestError, match=rf"1 tensor of another shape.*{_UP} is \[56, 47\] and should be \[56, 48\]"):
         open_checkpoint(str(llama))
 
 
 def test_a_left_over_tensor_is_named(llama):
     edit_tensors(llama, **{"model.layers.0.mlp.gate_proj.bias": np.zeros(56, np.float32)})
-    with pytest.raises(
-        RequestError, match=r"1 tensor that its config.json has no place for: .*gate_proj\.bias"
-    ):
+    with pytest.raises(RequestError, match=r"1 tensor that its config.json has no place for: .*gate_proj\.bias"):
         open_checkpoint(str(llama))
 
 
@@ -155,9 +147,7 @@ def test_a_precision_that_is_not_supported_is_named(llama, dtype):
         data += value.tobytes()
     text = json.dumps(entries).encode()
     (llama / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
-    with pytest.raises(
-        RequestError, match=f"1 tensor in a precision.*: {_UP} is stored as {np.dtype(dtype).name}"
-    ):
+    with pytest.raises(RequestError, match=f"1 tensor in a precision.*: {_UP} is stored as {np.dtype(dtype).name}"):
         open_checkpoint(str(llama))
 
 
@@ -180,10 +170,7 @@ def test_the_largest_numbers_are_numbers(tmp_path, dtype):
     largest = read_all(tmp_path / "m")[_UP]
     largest[0, :2] = np.asarray([ml_dtypes.finfo(dtype).max, ml_dtypes.finfo(dtype).min], dtype)
     edit_tensors(tmp_path / "m", **{_UP: largest})
-    assert (
-        open_checkpoint(str(tmp_path / "m")).read("blocks/1")["up_proj/kernel"][0, 0]
-        == ml_dtypes.finfo(dtype).max
-    )
+    assert open_checkpoint(str(tmp_path / "m")).read("blocks/1")["up_proj/kernel"][0, 0] == ml_dtypes.finfo(dtype).max
 
 
 def test_a_head_stored_beside_its_tied_table_is_accepted_only_if_equal(tmp_path):

@@ -68,17 +68,13 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_missing_shard_is_named(tmp_path):
     _write(tmp_path, _SHARDS)
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(
-        RequestError, match=r"names 2 files, and model-00002-of-00002\.safetensors is not there"
-    ):
+    with pytest.raises(RequestError, match=r"names 2 files, and model-00002-of-00002\.safetensors is not there"):
         SafetensorsFolder(tmp_path)
 
 
 def test_many_missing_shards_are_counted(tmp_path):
     _write(tmp_path, {}, weight_map={str(i): f"{i}.safetensors" for i in range(8)})
-    with pytest.raises(
-        RequestError, match=r"0\.safetensors, 1\.safetensors, 2\.safetensors and 5 more are not"
-    ):
+    with pytest.raises(RequestError, match=r"0\.safetensors, 1\.safetensors, 2\.safetensors and 5 more are not"):
         SafetensorsFolder(tmp_path)
 
 
@@ -101,9 +97,7 @@ def test_a_tensor_that_the_index_does_not_name_is_refused(tmp_path):
     right = {name: file for file, tensors in _SHARDS.items() for name in tensors}
     del right["b"]
     _write(tmp_path, _SHARDS, weight_map=right)
-    with pytest.raises(
-        RequestError, match=r"does not name.* 1 of the tensors in its files: b \(in model-00001"
-    ):
+    with pytest.raises(RequestError, match=r"does not name.* 1 of the tensors in its files: b \(in model-00001"):
         SafetensorsFolder(tmp_path)
 
 
@@ -130,9 +124,7 @@ def test_an_index_that_leads_elsewhere_is_refused(tmp_path, file):
         SafetensorsFolder(folder)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"weight_map": {}}', '{"weight_map": [1]}', '{"weight_map"', "\0"]
-)
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": {}}', '{"weight_map": [1]}', '{"weight_map"', "\0"])
 def test_a_damaged_index_is_refused(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(RequestError, match=r"model\.safetensors\.index\.json"):

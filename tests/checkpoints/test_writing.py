@@ -78,9 +78,7 @@ def test_the_sources_shards_are_kept(tmp_path):
     _convert(tmp_path / "source", tmp_path / "out", format="huggingface")
     assert _files(tmp_path / "out") == _files(tmp_path / "source")
     assert_same_bits(read_all(tmp_path / "out"), tensors)
-    indices = [
-        json.loads((tmp_path / f / "model.safetensors.index.json").read_text()) for f in ("source", "out")
-    ]
+    indices = [json.loads((tmp_path / f / "model.safetensors.index.json").read_text()) for f in ("source", "out")]
     assert indices[0] == indices[1]
     assert indices[0]["metadata"]["total_size"] > 0
 
@@ -206,9 +204,7 @@ def test_companions_are_copied_and_nothing_else(tmp_path):
     assert all((out / name).read_bytes() == (source / name).read_bytes() for name in _files(out))
 
 
-@pytest.mark.parametrize(
-    ("family", "format"), [("llama", "orbax"), *[(family, "huggingface") for family in FAMILIES]]
-)
+@pytest.mark.parametrize(("family", "format"), [("llama", "orbax"), *[(family, "huggingface") for family in FAMILIES]])
 def test_transformers_computes_the_same_from_what_is_written(tmp_path, family, format):
     source, out = tmp_path / "source", tmp_path / "out"
     write_tiny_checkpoint(source, family, dtype="float32", shards=2)
@@ -236,9 +232,7 @@ def test_orbax_reads_the_checkpoint_without_us(tmp_path):
     tree = ocp.load(tmp_path / "out" / "orbax")
     assert tree.keys() == {"embed", "blocks", "head"}
     assert tree["blocks"].keys() == {"0", "1"}
-    expected = tiny_tensors(
-        json.loads((tmp_path / "out/config.json").read_text()), seed=0, dtype=ml_dtypes.bfloat16
-    )
+    expected = tiny_tensors(json.loads((tmp_path / "out/config.json").read_text()), seed=0, dtype=ml_dtypes.bfloat16)
     kernel = tree["blocks"]["1"]["up_proj"]["kernel"]
     assert kernel.shape == (48, 56)
     np.testing.assert_array_equal(kernel, expected["model.layers.1.mlp.up_proj.weight"].T)
@@ -256,9 +250,7 @@ def test_an_orbax_checkpoint_of_another_config_is_refused(tmp_path):
     with pytest.raises(RequestError, match=r"has 9 tensors that its config.json has no place for: blocks/1/"):
         open_checkpoint(str(folder))
     edit_json(folder / "config.json", num_hidden_layers=2, intermediate_size=40)
-    with pytest.raises(
-        RequestError, match=r"6 tensors of another shape.*is \[56, 48\] and should be \[40, 48\]"
-    ):
+    with pytest.raises(RequestError, match=r"6 tensors of another shape.*is \[56, 48\] and should be \[40, 48\]"):
         open_checkpoint(str(folder))
 
 

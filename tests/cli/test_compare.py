@@ -10,8 +10,8 @@ from tests.cli.run import run
 
 def ask(tiny, out, texts, *more):
     return [
-        "compare", tiny, out, "--texts", texts, "--languages", "de,en,sw", "--calibration", "de", "--calibration", "de,sw",
-        "--samples", 4, "--length", 16, "--windows", 3, *more,
+        "compare", tiny, out, "--texts", texts, "--languages", "de,en,sw",
+        "--calibration", "de", "--calibration", "de,sw", "--samples", 4, "--length", 16, "--windows", 3, *more,
     ]  # fmt: skip
 
 
@@ -30,9 +30,33 @@ def test_one_row_a_mixture_one_column_a_language(capsys, tmp_path, tiny, texts):
         assert kept == ["manifest.json", "masks.safetensors"]
     # The same as pruning and measuring by hand.
     single = tmp_path / "single"
-    run(capsys, "prune", tiny, single, "--calibration", "de,sw", "--texts", texts, "--samples", 4, "--length", 16)
+    run(
+        capsys,
+        "prune",
+        tiny,
+        single,
+        "--calibration",
+        "de,sw",
+        "--texts",
+        texts,
+        "--samples",
+        4,
+        "--length",
+        16,
+    )
     measured = run(
-        capsys, "perplexity", single, "--texts", texts, "--languages", "de,en,sw", "--length", 16, "--windows", 3, "--json"
+        capsys,
+        "perplexity",
+        single,
+        "--texts",
+        texts,
+        "--languages",
+        "de,en,sw",
+        "--length",
+        16,
+        "--windows",
+        3,
+        "--json",
     )
     assert json.loads(measured.out)["languages"] == results["calibrations"]["de,sw"]
 
@@ -46,7 +70,12 @@ def test_models_are_kept_when_asked_for(capsys, tmp_path, tiny, texts):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--method", "magnitude"], ["--calibration", "de"], ["--calibration", "xx"], ["--texts", "tokens:a.npy"]],
+    [
+        ["--method", "magnitude"],
+        ["--calibration", "de"],
+        ["--calibration", "xx"],
+        ["--texts", "tokens:a.npy"],
+    ],
 )
 def test_a_wrong_request_ends_with_2_and_leaves_nothing(capsys, tmp_path, tiny, texts, arguments):
     done = run(capsys, *ask(tiny, tmp_path / "out", texts, *arguments))

@@ -19,7 +19,7 @@ def test_there_and_back_is_bit_exact(capsys, tmp_path, tiny):
         safe_open(tmp_path / "back" / "model.safetensors", "numpy") as b,
     ):
         assert set(a.keys()) == set(b.keys())
-        for name in a.keys():
+        for name in a.keys():  # noqa: SIM118
             assert a.get_tensor(name).tobytes() == b.get_tensor(name).tobytes()
     assert (tmp_path / "back" / "tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
 
@@ -31,7 +31,7 @@ def test_another_dtype_rounds(capsys, tmp_path, tiny):
         safe_open(tiny / "model.safetensors", "numpy") as a,
         safe_open(tmp_path / "out" / "model.safetensors", "numpy") as b,
     ):
-        for name in a.keys():
+        for name in a.keys():  # noqa: SIM118
             np.testing.assert_array_equal(b.get_tensor(name), a.get_tensor(name).astype(b.get_tensor(name).dtype))
             assert b.get_tensor(name).dtype.name == "bfloat16"
     config = json.loads((tmp_path / "out" / "config.json").read_text())

@@ -24,7 +24,17 @@ def test_the_folder_holds_what_the_interface_says(capsys, tmp_path, tiny, texts,
     manifest = json.loads(done.out)
     assert manifest == json.loads((out / "jaxprune" / "manifest.json").read_text())
     assert manifest["sparsity"]["overall"] == 0.5
-    assert set(manifest) >= {"method", "pattern", "calibration", "source", "sparsity", "versions", "devices", "mesh", "seconds"}
+    assert set(manifest) >= {
+        "method",
+        "pattern",
+        "calibration",
+        "source",
+        "sparsity",
+        "versions",
+        "devices",
+        "mesh",
+        "seconds",
+    }
     assert manifest["method"]["name"] == method
     assert manifest["pattern"]["name"] == "1:2"
     if method == "magnitude":
@@ -43,10 +53,10 @@ def test_the_folder_holds_what_the_interface_says(capsys, tmp_path, tiny, texts,
     ):
         assert set(pruned.keys()) == set(dense.keys())
         assert set(masks.keys()) == set(manifest["sparsity"]["kernels"])
-        for name in pruned.keys():
+        for name in pruned.keys():  # noqa: SIM118
             weight, original = pruned.get_tensor(name), dense.get_tensor(name)
             assert weight.dtype == original.dtype
-            if name not in masks.keys():
+            if name not in masks.keys():  # noqa: SIM118
                 np.testing.assert_array_equal(weight, original)
                 continue
             kept = np.unpackbits(masks.get_tensor(name), axis=-1, count=weight.shape[1], bitorder="little")
@@ -112,7 +122,7 @@ def test_orbax_output_opens_by_itself_and_converts_back_bit_for_bit(capsys, tmp_
         safe_open(tmp_path / "back" / "model.safetensors", "numpy") as a,
         safe_open(tmp_path / "huggingface" / "model.safetensors", "numpy") as b,
     ):
-        for name in b.keys():
+        for name in b.keys():  # noqa: SIM118
             np.testing.assert_array_equal(a.get_tensor(name), b.get_tensor(name))
 
 

@@ -32,13 +32,9 @@ def byte_level(*, bos: bool, trim: bool = True, eos: bool = False) -> PreTrained
     tokenizer.decoder = decoders.ByteLevel()
     steps = [processors.ByteLevel(trim_offsets=trim)]
     template = ["<s>"] * bos + ["$A"] + ["</s>"] * eos
-    steps.append(
-        processors.TemplateProcessing(single=" ".join(template), special_tokens=[("<s>", 0), ("</s>", 1)])
-    )
+    steps.append(processors.TemplateProcessing(single=" ".join(template), special_tokens=[("<s>", 0), ("</s>", 1)]))
     tokenizer.post_processor = processors.Sequence(steps)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=16
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=16)
 
 
 def sentencepiece_like(*, bos: bool) -> PreTrainedTokenizerFast:
@@ -49,16 +45,12 @@ def sentencepiece_like(*, bos: bool) -> PreTrainedTokenizerFast:
     tokens = [f"<0x{byte:02X}>" for byte in range(256)] + list("▁abcdefghijklmnopqrstuvwxyzéми")
     for token in [*tokens, *(a + b for a, b in merges)]:
         vocab[token] = len(vocab)
-    tokenizer = Tokenizer(
-        models.BPE(vocab=vocab, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True)
-    )
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=16
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=16)
 
 
 def normalizing() -> PreTrainedTokenizerFast:

@@ -65,10 +65,7 @@ def test_packed_windows_are_documents_end_to_end(make, bos):
 def test_document_windows_lie_in_different_long_documents():
     tokenizer = byte_level(bos=True)
     calibration = draw("document", tokenizer, {"sw": 20}, length=120)
-    wholes = [
-        tokenizer(document(("sw", "calibration", index), size))["input_ids"]
-        for index, size in enumerate(SIZES)
-    ]
+    wholes = [tokenizer(document(("sw", "calibration", index), size))["input_ids"] for index, size in enumerate(SIZES)]
     origins, begins = [], []
     for row in calibration.tokens_NT.tolist():
         found = [

@@ -65,9 +65,7 @@ def test_published_windows_are_the_same_however_long_the_text_goes_on(name):
 
     ids = tokenizer("\n\n".join(documents))["input_ids"]
     for length in range(2, len(ids) + 1):
-        windows = evaluation_windows(
-            Listed([]), tokenizer, "sw", windows=1, length=length, protocol="published"
-        )
+        windows = evaluation_windows(Listed([]), tokenizer, "sw", windows=1, length=length, protocol="published")
         assert windows.tokens_NT[0].tolist() == ids[:length]
 
 
@@ -122,9 +120,7 @@ def test_a_long_text_is_not_read_to_its_end(protocol):
 def test_too_little_text_says_how_many_windows_there_are():
     tokenizer = TOKENIZERS["byte level, BOS"]
     found = len(packed_ids(tokenizer))
-    with pytest.raises(
-        RequestError, match=rf"sw of made: 999 windows .* \({found} tokens\) makes {found // 39};"
-    ):
+    with pytest.raises(RequestError, match=rf"sw of made: 999 windows .* \({found} tokens\) makes {found // 39};"):
         cut(tokenizer, windows=999)
     with pytest.raises(RequestError, match="makes 0;"):
         cut(TOKENIZERS["byte level, BOS"], protocol="published", sizes=[])

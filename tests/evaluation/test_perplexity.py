@@ -19,7 +19,6 @@ def on_device(params):
     return {path: jnp.asarray(value) for path, value in params.items()}
 
 
-
 def setup(model_type="llama"):
     model = build_model(tiny_config(model_type))
     rng = np.random.default_rng(0)

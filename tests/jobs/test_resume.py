@@ -18,6 +18,8 @@ from jaxprune.pruning.wanda import Wanda
 from jaxprune.sharding import make_mesh
 from tests.tiny import VOCAB_SIZE, write_tiny_checkpoint
 
+TWO_OF_FOUR = NM(2, 4)
+
 
 class Killed(BaseException):
     """What a signal is to a process."""
@@ -31,7 +33,7 @@ def inputs(tmp_path):
     return open_checkpoint(str(tmp_path / "dense")), calibration
 
 
-def run(inputs, out, *, method, pattern=NM(2, 4), kill_at=None, seen=None, **more):
+def run(inputs, out, *, method, pattern=TWO_OF_FOUR, kill_at=None, seen=None, **more):
     checkpoint, calibration = inputs
     phases = []
 

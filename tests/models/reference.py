@@ -1,6 +1,7 @@
 """Transformers' own model with the same tiny weights: what every family is held against."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,12 +40,15 @@ def random_tokens(length: int, *, count: int = 2) -> np.ndarray:
     return np.random.default_rng(length).integers(0, VOCAB_SIZE, (count, length)).astype(np.int32)
 
 
-def logits(pair: Pair, tokens: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-    """Returns this project's logits."""
-    x = pair.model.embed(pair.params["embed"], tokens, dtype)
+def logits(
+    pair: Pair, tokens: np.ndarray, *, transform: Callable[[Any], Any] = lambda function: function
+) -> np.ndarray:
+    """Returns this project's float32 logits, each function of the model run as ``transform`` makes it."""
+    block, unembed = transform(pair.model.block), transform(pair.model.unembed)
+    x = pair.model.embed(pair.params["embed"], tokens, np.float32)
     for index in range(pair.model.num_blocks):
-        x, _ = pair.model.block(pair.params[block_section(index)], pair.model.constants(index), x)
-    return np.asarray(pair.model.unembed(pair.params["head"], x))
+        x, _ = block(pair.params[block_section(index)], pair.model.constants(index), x)
+    return np.asarray(unembed(pair.params["head"], x))
 
 
 def their_logits(pair: Pair, tokens: np.ndarray) -> np.ndarray:
@@ -74,8 +78,7 @@ def record_modules(pair: Pair, tokens: np.ndarray) -> dict[str, Record]:
         return keep
 
     handles = [
-        module.register_forward_hook(hook(name), with_kwargs=True)
-        for name, module in pair.theirs.named_modules()
+        module.register_forward_hook(hook(name), with_kwargs=True) for name, module in pair.theirs.named_modules()
     ]
     their_logits(pair, tokens)
     for handle in handles:

@@ -47,7 +47,7 @@ def test_equals_plain_attention(kv_heads, window):
     assert_close(found, plain_attention(q, k, v, scale=0.37, window=window), relative=1e-5)
 
 
-@pytest.mark.parametrize(("num_tokens", "window"), [(8, None), (9, 3), (11, 3), (13, None)])
+@pytest.mark.parametrize(("num_tokens", "window"), [(8, 3), (11, None)])
 def test_slices_equal_one_piece(num_tokens, window, monkeypatch):
     """Values and gradients, whether or not the slice divides the sequence."""
     qkv = tuple(map(jnp.asarray, random_qkv(num_tokens)))
@@ -91,7 +91,5 @@ def test_a_block_lets_no_token_see_its_future(model_type):
 
     for index in range(model.num_blocks):
         seen = np.asarray(gradients(params[block_section(index)], model.constants(index)) != 0).any(axis=-1)
-        slides = (
-            config.get("layer_types", ["full_attention"] * model.num_blocks)[index] == "sliding_attention"
-        )
+        slides = config.get("layer_types", ["full_attention"] * model.num_blocks)[index] == "sliding_attention"
         np.testing.assert_array_equal(seen, visible(num_tokens, config["sliding_window"] if slides else None))

@@ -17,9 +17,7 @@ HEAD_SIZE = 64
 
 
 def their_frequencies(**parameters):
-    config = transformers.LlamaConfig(
-        head_dim=HEAD_SIZE, max_position_embeddings=512, rope_parameters=parameters
-    )
+    config = transformers.LlamaConfig(head_dim=HEAD_SIZE, max_position_embeddings=512, rope_parameters=parameters)
     compute = ROPE_INIT_FUNCTIONS.get(
         parameters["rope_type"], modeling_llama.LlamaRotaryEmbedding.compute_default_rope_parameters
     )
@@ -43,9 +41,7 @@ def test_linear_scaling_equals_transformers():
     ("factor", "low", "high", "length"), [(8.0, 1.0, 4.0, 8192), (3.0, 1.5, 5.0, 64), (32.0, 0.5, 9.0, 1000)]
 )
 def test_band_scaling_equals_transformers(factor, low, high, length):
-    scaling = BandScaling(
-        factor=factor, low_frequency_factor=low, high_frequency_factor=high, original_length=length
-    )
+    scaling = BandScaling(factor=factor, low_frequency_factor=low, high_frequency_factor=high, original_length=length)
     plain = Rotary(theta=12345.0, scaling=None).frequencies(HEAD_SIZE)
     found = Rotary(theta=12345.0, scaling=scaling).frequencies(HEAD_SIZE)
     wanted = their_frequencies(
@@ -75,9 +71,7 @@ def test_rotation_equals_transformers(module, interleaved):
     frequencies = Rotary(theta=12345.0, scaling=None).frequencies(HEAD_SIZE)
     angles = torch.arange(300.0)[None, :, None] * torch.tensor(frequencies)
     angles = angles.repeat_interleave(2, dim=-1) if interleaved else torch.cat((angles, angles), dim=-1)
-    theirs = module.apply_rotary_pos_emb(
-        torch.tensor(q), torch.tensor(k), angles.cos(), angles.sin(), unsqueeze_dim=2
-    )
+    theirs = module.apply_rotary_pos_emb(torch.tensor(q), torch.tensor(k), angles.cos(), angles.sin(), unsqueeze_dim=2)
     for x, wanted in zip((q, k), theirs, strict=True):
         found = rotate(jnp.asarray(x), frequencies, interleaved=interleaved)
         assert_close(found, wanted.numpy(), relative=1e-5)

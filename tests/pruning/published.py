@@ -1,11 +1,12 @@
-"""The published algorithms in float64 NumPy, as their authors' code computes them, one weight at a time where it does.
+"""The published algorithms in float64 NumPy, step by step as their authors' code takes them.
 
-Kernels here are ``[d_out, d_in]`` as published, and masks True where a weight is kept. What is odd in the originals is
-kept and named, except one thing: magnitude and SparseGPT take the sorted score number ``k`` as the threshold and prune
-what is *not above* it, which is one weight more than ``k``, and more still where scores tie. These take exactly ``k``.
+Kernels here are ``[d_out, d_in]`` as published, and masks True where a weight is kept. What is odd in the
+originals is kept and named, except one thing: magnitude and SparseGPT take the sorted score number ``k`` as the
+threshold and prune what is *not above* it, which is one weight more than ``k``, and more still where scores tie.
+These take exactly ``k``.
 
-Each also returns a margin: the smallest relative gap between a score that was pruned and the next one that was kept. A
-mask is only a fair question to float32 arithmetic where that gap is far above its rounding.
+Each also returns a margin: the smallest relative gap between a score that was pruned and the next one that was
+kept. A mask is only a fair question to float32 arithmetic where that gap is far above its rounding.
 """
 
 import numpy as np
@@ -43,11 +44,10 @@ def magnitude(weight, *, sparsity=None, n=None, m=None):
 def wanda(weight, inputs, *, sparsity=None, n=None, m=None):
     """Compares within an output; ``inputs`` is ``[sequences, tokens, d_in]``."""
     # A running mean over sequences of sums over tokens: the scale of a sequence's length stays in it.
-    squares, seen = np.zeros(inputs.shape[-1]), 0
-    for sequence in inputs.astype(np.float64):
+    squares = np.zeros(inputs.shape[-1])
+    for seen, sequence in enumerate(inputs.astype(np.float64)):
         squares *= seen / (seen + 1)
-        seen += 1
-        squares += (np.linalg.norm(sequence, axis=0) ** 2) / seen
+        squares += (np.linalg.norm(sequence, axis=0) ** 2) / (seen + 1)
     scores = np.abs(weight.astype(np.float64)) * np.sqrt(squares)
     select = Selection()
     if n is None:
@@ -61,7 +61,7 @@ def wanda(weight, inputs, *, sparsity=None, n=None, m=None):
 def sparsegpt(weight, inputs, *, sparsity=None, n=None, m=None, block_size=128, damping=0.01):
     """Compares within a block of inputs over all outputs; returns the new weights, the mask and the margin."""
     weight = weight.astype(np.float64).copy()
-    d_out, d_in = weight.shape
+    d_in = weight.shape[1]
     upper = sparsegpt_factor(weight, sparsegpt_hessian(inputs), damping)
     mask = np.ones(weight.shape, bool)
     select = Selection()
@@ -90,11 +90,10 @@ def sparsegpt(weight, inputs, *, sparsity=None, n=None, m=None, block_size=128, 
 
 def sparsegpt_hessian(inputs):
     """Twice the mean over *sequences* of the sum over tokens of ``x x^T``."""
-    hessian, seen = np.zeros((inputs.shape[-1],) * 2), 0
-    for sequence in inputs.astype(np.float64):
+    hessian = np.zeros((inputs.shape[-1],) * 2)
+    for seen, sequence in enumerate(inputs.astype(np.float64)):
         hessian *= seen / (seen + 1)
-        seen += 1
-        scaled = np.sqrt(2 / seen) * sequence.T
+        scaled = np.sqrt(2 / (seen + 1)) * sequence.T
         hessian += scaled @ scaled.T
     return hessian
 

@@ -40,9 +40,7 @@ def random_weights(model, seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
     weights = {
         section: {
-            path: (
-                rng.standard_normal(t.shape[::-1] if t.is_kernel else t.shape) * (t.shape[-1] ** -0.5)
-            ).astype(dtype)
+            path: (rng.standard_normal(t.shape[::-1] if t.is_kernel else t.shape) * (t.shape[-1] ** -0.5)).astype(dtype)
             for path, t in model.tensors(section).items()
         }
         for section in model.sections
@@ -123,9 +121,7 @@ def test_languages_can_be_kept_apart_and_weighed():
     read, tokens = random_weights(model), random_tokens(model, count=6)
     languages = ("de", "de", "de", "de", "de", "sw")
     only = run(model, read, tokens[:5], languages[:5], Wanda(), HALF)[0]
-    weighed = run(
-        model, read, tokens, languages, Wanda(languages=MeanLanguages((("de", 1.0), ("sw", 0.0)))), HALF
-    )[0]
+    weighed = run(model, read, tokens, languages, Wanda(languages=MeanLanguages((("de", 1.0), ("sw", 0.0)))), HALF)[0]
     mean = run(model, read, tokens, languages, Wanda(languages=MeanLanguages()), HALF)[0]
     summed = run(model, read, tokens, languages, Wanda(), HALF)[0]
     for linear in only.masks:

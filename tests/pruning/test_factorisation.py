@@ -67,9 +67,7 @@ def test_tpus_are_given_the_blocked_algorithm():
 def test_compiled_code_does_not_grow_with_the_width():
     def size(width):
         shape = jax.ShapeDtypeStruct((width, width), jnp.float32)
-        lowered = (
-            jax.jit(factorisation.blocked_inverse_cholesky).trace(shape).lower(lowering_platforms=("tpu",))
-        )
+        lowered = jax.jit(factorisation.blocked_inverse_cholesky).trace(shape).lower(lowering_platforms=("tpu",))
         return len(lowered.as_text().splitlines())
 
     assert size(256) == size(2048)

@@ -123,8 +123,6 @@ def test_a_method_is_one_small_class():
 
     method = FarFromTheMean()
     kernel = random_kernel(20, 3) + 1
-    result = method.prune(
-        jnp.asarray(kernel), method.prepare(None), parse_pattern("0.5", None, method.default_scope)
-    )
+    result = method.prune(jnp.asarray(kernel), method.prepare(None), parse_pattern("0.5", None, method.default_scope))
     distance = np.abs(kernel - kernel.mean())
     np.testing.assert_array_equal(result.mask, distance > np.sort(distance, axis=0)[9])

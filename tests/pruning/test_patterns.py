@@ -65,9 +65,7 @@ def test_patterns_name_themselves_as_they_are_typed():
     assert [str(parse_pattern(text, None, "output")) for text in ("0.37", "2:4")] == ["0.37", "2:4"]
 
 
-@pytest.mark.parametrize(
-    ("sparsity", "size", "count"), [(0.29, 100, 29), (0.57, 100, 57), (0.7, 10, 7), (0.999, 7, 6)]
-)
+@pytest.mark.parametrize(("sparsity", "size", "count"), [(0.29, 100, 29), (0.57, 100, 57), (0.7, 10, 7), (0.999, 7, 6)])
 def test_counts_are_those_of_the_decimal_that_was_typed(sparsity, size, count):
     assert Unstructured(sparsity, "kernel").num_pruned(size) == count
 
@@ -102,8 +100,7 @@ def test_scopes_choose_differently():
     scores[128:] += 1
     scores[:, 3] += 2
     zeros = {
-        within: ~np.asarray(jax.jit(Unstructured(0.5, within).mask)(scores))
-        for within in ("output", "kernel", "block")
+        within: ~np.asarray(jax.jit(Unstructured(0.5, within).mask)(scores)) for within in ("output", "kernel", "block")
     }
     assert zeros["output"][:128].all()
     assert not zeros["output"][128:].any()

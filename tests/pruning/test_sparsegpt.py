@@ -29,10 +29,7 @@ def surgeon(kernel, inputs, choose, *, block_size=128, damping=0.01):
     inverses = [np.linalg.inv(gram[i:, i:]) for i in range(len(gram))]
     for start in range(0, len(gram), block_size):
         end = min(start + block_size, len(gram))
-        costs = (
-            np.square(weights[start:end])
-            / np.asarray([inverses[i][0, 0] for i in range(start, end)])[:, None]
-        )
+        costs = np.square(weights[start:end]) / np.asarray([inverses[i][0, 0] for i in range(start, end)])[:, None]
         masks.append(choose(start, costs))
         for i in range(start, end):
             pruned = np.where(masks[-1][i - start], 0, weights[i]) / inverses[i][0, 0]
@@ -103,9 +100,7 @@ def test_what_happened_is_reported():
     assert found == {"damping": 0.25, "damping_raised": 0, "factorised": True, "dead_inputs": 1}
 
 
-@pytest.mark.parametrize(
-    "options", [{"block_size": 0}, {"damping": 0.0}, {"damping": -1.0}, {"damping": float("nan")}]
-)
+@pytest.mark.parametrize("options", [{"block_size": 0}, {"damping": 0.0}, {"damping": -1.0}, {"damping": float("nan")}])
 def test_parameters_without_meaning_are_refused(options):
     with pytest.raises(RequestError, match="the published one is"):
         SparseGPT(**options)

@@ -40,9 +40,7 @@ def test_means_are_by_token_and_by_group(statistic):
     by_group = means(collected)
     assert isinstance(collected, Statistic)
     for group in range(2):
-        kept = np.concatenate(
-            [np.asarray(x)[np.asarray(weights) > 0] for x, weights, of in batches() if of == group]
-        )
+        kept = np.concatenate([np.asarray(x)[np.asarray(weights) > 0] for x, weights, of in batches() if of == group])
         assert int(collected.tokens_G[group]) == kept[..., 0].size
         np.testing.assert_allclose(by_group[group], reference(statistic, kept), rtol=1e-5)
 
@@ -81,9 +79,7 @@ def test_the_gram_matrix_is_updated_in_place():
     """Its old buffer becomes the new one: two of a wide layer's would not fit."""
     statistic = InputGram.zeros(64, 1)
     arguments = (jnp.ones((2, 8, 64)), jnp.ones(2), jnp.int32(0))
-    compiled = (
-        jax.jit(lambda s, *batch: s.update(*batch), donate_argnums=0).lower(statistic, *arguments).compile()
-    )
+    compiled = jax.jit(lambda s, *batch: s.update(*batch), donate_argnums=0).lower(statistic, *arguments).compile()
     assert compiled.memory_analysis().alias_size_in_bytes >= statistic.gram_GII.nbytes
     assert compiled.as_text().count(" dot(") == 1
 
