@@ -124,7 +124,7 @@ def test_the_program_does_not_grow_with_the_width(text):
         statistic = jax.eval_shape(lambda: method.statistic.zeros(width, 1))
         return jax.jit(run).trace(jax.ShapeDtypeStruct((width, 50), jnp.float32), statistic)
 
-    narrow, wide = program(384), program(4096)
+    narrow, wide = program(384), program(2560)
     assert num_operations(narrow.jaxpr.jaxpr) == num_operations(wide.jaxpr.jaxpr) > 100
     lines = [len(traced.lower().as_text().splitlines()) for traced in (narrow, wide)]
     assert lines[0] == lines[1]

@@ -1,0 +1,50 @@
+"""The commands that the README shows, run in its order with a tiny model and generated text in place of the samples."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.cli.run import run
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def commands() -> list[list[str]]:
+    """Returns the words of every ``jaxprune`` command in an indented block, continued lines joined."""
+    text = README.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^ {4}(jaxprune .*)$", text, re.MULTILINE)
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def test_they_work(capsys, tmp_path, monkeypatch, tiny, texts):
+    monkeypatch.chdir(tmp_path)
+    shown = commands()
+    assert [words[0] for words in shown[:2]] == ["prune", "perplexity"]
+    for words in shown:
+        if any(word.startswith("meta-llama/") for word in words):
+            continue
+        words = [str(tiny) if word.startswith("sample:") else word for word in words]
+        words = [texts if word == "sample" else word for word in words]
+        words = ["16" if before == "--length" else word for before, word in zip(["", *words], words, strict=False)]
+        done = run(capsys, *words)
+        assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words[:3]))
+def test_every_option_exists(capsys, words):
+    help_ = run(capsys, words[0], "--help").out
+    for option in (word for word in words if word.startswith("--")):
+        assert option in help_
+
+
+def test_the_table_names_every_method_and_family(capsys):
+    from jaxprune.models import FAMILIES
+    from jaxprune.pruning import METHODS
+
+    text = README.read_text(encoding="utf-8")
+    for name in FAMILIES:
+        assert f"`{name}`" in text
+    for name in METHODS:
+        assert name in text.lower()
