@@ -21,8 +21,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/jaxprune compare sample:gemma3-270m $(DEMO) --texts sample --method wanda --pattern 0.5 \
-	  --calibration en --calibration de --calibration sw --calibration de,en --samples 32 --length 512 \
-	  --languages ar,de,en,es,ru,sw,zh,ja --windows 6 --dtype bfloat16 --overwrite
+	  --calibration en --calibration de --calibration sw --calibration de,en --samples 16 --length 512 \
+	  --languages ar,de,en,es,ru,sw,zh,ja --windows 4 --dtype bfloat16 --overwrite
 
 test: lint types contracts unit
 

@@ -1,6 +1,6 @@
 """Perplexity: exp of the mean negative log-likelihood of a token, here of windows scored from their second token on.
 
-Shapes: N windows, B windows in a microbatch, T tokens, D hidden size, V vocabulary.
+Shapes: N windows, B windows in a microbatch, T tokens, D hidden size, V vocabulary, C tokens scored together.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxprune.data.windows import Windows
 from jaxprune.models.causal_lm import HEAD, CausalLM
-from jaxprune.sharding import place_batch, place_params
+from jaxprune.sharding import place_params
 from jaxprune.sweep import OnTokens, ReadSection, Sweep, make_microbatches
 from jaxprune.typing import Params
 
@@ -25,7 +25,7 @@ from jaxprune.typing import Params
 # are read again: time for memory.
 _HIDDEN_BYTES = 4 * 2**30
 # Logits in memory at a time, in numbers.
-_LOGITS = 2**26
+_LOGITS = 2**27
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,27 +49,32 @@ class LanguagePerplexity:
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
+def _score(
+    model: CausalLM, params: Params, x_1CD: Float[Array, "1 C D"], labels_1C: Int[Array, "1 C"]
+) -> Float[Array, "1 C"]:
+    logits_1CV = model.unembed(params, x_1CD)
+    return optax.softmax_cross_entropy_with_integer_labels(logits_1CV, labels_1C)
+
+
 def _losses(
-    model: CausalLM, params: Params, x_BTD: Float[Array, "B T D"], tokens_BT: Int[Array, "B T"]
-) -> Float[Array, "B T_less_1"]:
+    model: CausalLM, params: Params, x_BTD: Float[Array, "B T D"], tokens_BT: Int[np.ndarray, "B T"]
+) -> Float[np.ndarray, "B T_less_1"]:
     """Returns the negative log-likelihood of every token but the first, in nats.
 
-    Logits of a vocabulary of 256 thousand dwarf everything else, so they are made for a slice of the tokens at a time.
+    Logits of a vocabulary of 256 thousand dwarf everything else, so they are made for a slice of the tokens at a time;
+    in a loop of Python's, because XLA's loops on a CPU run what is in them on fewer threads.
     """
     batch, num_tokens, width = x_BTD.shape
     count = batch * (num_tokens - 1)
     chunk = min(count, max(16, _LOGITS // model.config.vocab_size))
-    num_chunks = -(-count // chunk)
-    fill = num_chunks * chunk - count
-    x = jnp.pad(x_BTD[:, :-1].reshape(count, width), ((0, fill), (0, 0))).reshape(num_chunks, 1, chunk, width)
-    labels = jnp.pad(tokens_BT[:, 1:].reshape(count), (0, fill)).reshape(num_chunks, 1, chunk)
-
-    def score(args: tuple[Array, Array]) -> Array:
-        logits = model.unembed(params, args[0])
-        return optax.softmax_cross_entropy_with_integer_labels(logits, args[1])
-
-    losses = jax.lax.map(score, (x, labels))
-    return losses.reshape(-1)[:count].reshape(batch, num_tokens - 1)
+    fill = -count % chunk
+    x_ND = jnp.pad(x_BTD[:, :-1].reshape(count, width), ((0, fill), (0, 0)))
+    labels_N = jnp.pad(jnp.asarray(tokens_BT[:, 1:]).reshape(count), (0, fill))
+    losses = [
+        np.asarray(_score(model, params, x_ND[None, start : start + chunk], labels_N[None, start : start + chunk]))
+        for start in range(0, count, chunk)
+    ]
+    return np.concatenate(losses, axis=1)[0, :count].reshape(batch, num_tokens - 1)
 
 
 def token_losses(
@@ -96,7 +101,7 @@ def token_losses(
     params = place_params(mesh, read(HEAD))
     losses: dict[str, list[np.ndarray]] = {language: [] for language in windows}
     for batch, x_BTD in sweep.states():
-        scored = np.asarray(_losses(model, params, x_BTD, place_batch(mesh, batch.tokens_BT)))
+        scored = _losses(model, params, x_BTD, batch.tokens_BT)
         losses[batch.language].append(scored[: batch.num_sequences])
         on_tokens(batch.num_tokens)
     return {language: np.concatenate(parts) for language, parts in losses.items()}

@@ -40,7 +40,7 @@ def logits_of(model, weights, tokens):
 
 
 @pytest.mark.parametrize("model_type", sorted(FAMILIES))
-@pytest.mark.parametrize("logits", [2**26, 100])
+@pytest.mark.parametrize("logits", [2**27, 100])
 def test_equals_a_log_softmax_in_float64(model_type, logits, monkeypatch):
     """With logits in one piece, and in slices that do not divide the tokens."""
     monkeypatch.setattr(subject, "_LOGITS", logits)

@@ -50,6 +50,11 @@ def test_a_sum_weighs_tokens(statistic):
     np.testing.assert_allclose(combined(statistic, SumLanguages()), expected, rtol=1e-5)
 
 
+def test_a_sum_of_languages_kept_apart_is_the_same():
+    apart = collect(InputNorms, MeanLanguages())
+    np.testing.assert_allclose(SumLanguages().combine(apart), combined(InputNorms, SumLanguages()), rtol=1e-5)
+
+
 @pytest.mark.parametrize("statistic", [InputNorms, InputGram])
 def test_a_mean_weighs_languages(statistic):
     means = [mean(statistic, TEXT[language]) for language in LANGUAGES]

@@ -10,7 +10,7 @@ import pytest
 
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.method import PrunedKernel, PruningMethod, ScoringMethod
-from jaxprune.pruning.patterns import NM, parse_pattern
+from jaxprune.pruning.patterns import NM, Unstructured, parse_pattern
 from tests.pruning.samples import correlated_inputs, prune, random_kernel
 
 # A pattern, the scope asked for, and a kernel [d_in, d_out]: square, wide, a single output, a single group, widths that
@@ -98,6 +98,15 @@ def test_scores_beyond_float32_are_merely_the_highest(name):
     mask = np.asarray(prune(method, pattern, kernel, inputs).mask)
     assert not mask[:, :2].any()
     assert mask[:, 2:].all()
+
+
+def test_scores_beyond_float32_are_not_taken_for_padding():
+    """The last block has two inputs, three quarters of its weights go, and half of its scores overflow."""
+    kernel = random_kernel(130, 4)
+    kernel[:, 2:] *= 1e37 / np.abs(kernel).max()
+    inputs = correlated_inputs(130, sequences=2, length=32) * np.float32(1e4)
+    mask = np.asarray(prune(METHODS["wanda"](), Unstructured(0.75, "block"), kernel, inputs).mask)
+    assert (~mask[128:]).sum() == 6
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -94,6 +94,17 @@ def test_masks_hold_the_number_of_zeros_that_the_scope_says(sparsity):
         assert zeros["block"][:128].sum() == int(exact * 640)
 
 
+def test_equal_scores_go_output_by_output():
+    """In the order in which published kernels ``[d_out, d_in]`` lie in memory."""
+    scores = np.ones((130, 4), np.float32)
+    zeros = ~np.asarray(jax.jit(Unstructured(0.4, "kernel").mask)(scores))
+    np.testing.assert_array_equal(zeros.T.ravel(), np.arange(520) < 208)
+    zeros = ~np.asarray(jax.jit(Unstructured(0.5, "block").mask)(scores))
+    np.testing.assert_array_equal(zeros.sum(0), [130, 130, 0, 0])
+    zeros = ~np.asarray(jax.jit(Unstructured(0.5, "output").mask)(scores))
+    np.testing.assert_array_equal(zeros, np.repeat(np.arange(130)[:, None] < 65, 4, axis=1))
+
+
 def test_scopes_choose_differently():
     # The second half of the inputs scores higher, and the last output higher still.
     scores = np.random.default_rng(1).random((256, 4)).astype(np.float32)
