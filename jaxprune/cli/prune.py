@@ -107,11 +107,7 @@ def _print_summary(out: Any, manifest: dict[str, Any]) -> None:
                     f"{account['sequences']} x {used['length']} tokens{documents} ({used['texts']})",
                 ]
             )
-    raised = [
-        name
-        for name, found in manifest["diagnostics"].items()
-        if found.get("damping", 0) > manifest["method"].get("damping", 1)
-    ]
+    raised = [name for name, found in manifest["diagnostics"].items() if found.get("damping_raised")]
     if raised:
         rows.append(["damping raised", f"for {len(raised)} kernels; see the manifest"])
     phases = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items() if name != "total" and value >= 0.5)

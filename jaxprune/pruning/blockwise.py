@@ -86,19 +86,21 @@ def _collect(
     return {name: statistic.update(activations[name], weights_B, group) for name, statistic in statistics.items()}
 
 
-@functools.partial(jax.jit, static_argnames=("method", "pattern"))
-def _solve(
-    method: PruningMethod, pattern: Pattern, kernels: Mapping[str, Array], statistic: Any
-) -> tuple[dict[str, PrunedKernel], Bool[Array, ""]]:
-    """Prunes the linears that read one activation; also returns whether its statistic is finite."""
+@functools.partial(jax.jit, static_argnames=("method",))
+def _prepare(method: PruningMethod, statistic: Any) -> tuple[Any, Bool[Array, ""]]:
+    """Does what the linears that read one activation share; also returns whether its statistic is finite."""
     leaves = [leaf for leaf in jax.tree.leaves(statistic) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     finite = jnp.all(jnp.asarray([jnp.isfinite(leaf).all() for leaf in leaves])) if leaves else jnp.asarray(True)
-    prepared = method.prepare(statistic)
-    pruned = {}
-    for path, kernel in kernels.items():
-        result = method.prune(kernel.astype(jnp.float32), prepared, pattern)
-        pruned[path] = result._replace(kernel=result.kernel.astype(kernel.dtype))
-    return pruned, finite
+    return method.prepare(statistic), finite
+
+
+@functools.partial(jax.jit, static_argnames=("method", "pattern"))
+def _prune(
+    method: PruningMethod, pattern: Pattern, kernel_IO: Float[Array, "d_in d_out"], prepared: Any
+) -> PrunedKernel:
+    """Prunes one kernel in float32 and returns it in its own dtype."""
+    result = method.prune(kernel_IO.astype(jnp.float32), prepared, pattern)
+    return result._replace(kernel=result.kernel.astype(kernel_IO.dtype))
 
 
 def prune_blocks(
@@ -140,7 +142,7 @@ def prune_blocks(
             with progress.phase(index, "propagate"):
                 sweep.advance(index, params, progress.on_tokens)
         diagnostics = {
-            linear: {name: np.asarray(value).item() for name, value in result.diagnostics.items()}
+            linear: {name: _number(value) for name, value in result.diagnostics.items()}
             for linear, result in results.items()
         }
         yield PrunedBlock(index, {p: np.asarray(v) for p, v in params.items()}, masks, diagnostics)
@@ -187,20 +189,26 @@ def _solve_block(
     tensors = model.tensors(block_section(index))
     for activation in dict.fromkeys(model.family.reads.values()):
         linears = [linear for linear, name in model.family.reads.items() if name == activation]
-        kernels = {linear: params[f"{linear}/kernel"] for linear in linears}
-        pruned, finite = _solve(method, pattern, kernels, statistics.get(activation))
-        names = ", ".join(tensors[f"{linear}/kernel"].name for linear in linears)
+        prepared, finite = _prepare(method, statistics.pop(activation, None))
         if not bool(finite):
+            names = ", ".join(tensors[f"{linear}/kernel"].name for linear in linears)
             raise RequestError(
                 f"the calibration activations that enter {names} are NaN or infinite; compute in float32 "
                 "(--compute-dtype float32), and if they stay, check the checkpoint and the calibration text."
             )
-        for linear, result in pruned.items():
+        for linear in linears:
+            result = _prune(method, pattern, params[f"{linear}/kernel"], prepared)
             if not bool(result.diagnostics.get("factorised", True)):
                 raise RequestError(
                     f"the input statistics of {tensors[f'{linear}/kernel'].name} cannot be factorised, even with "
-                    f"damping {float(result.diagnostics['damping']):g} times their mean; calibrate on more text, or "
+                    f"damping {_number(result.diagnostics['damping'])} times their mean; calibrate on more text, or "
                     "choose --method wanda, which needs no factorisation."
                 )
-        results |= pruned
+            results[linear] = result
     return results
+
+
+def _number(value: Array) -> float | int | bool:
+    """Returns a scalar as Python has it; a float32 as the shortest decimal it stands for: 0.1, not 0.10000000149."""
+    scalar = np.asarray(value)[()]
+    return float(str(scalar)) if isinstance(scalar, np.floating) else scalar.item()
