@@ -22,7 +22,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/jaxprune compare sample:gemma3-270m $(DEMO) --texts sample --method wanda --pattern 0.5 \
 	  --calibration en --calibration de --calibration sw --calibration de,en --samples 16 --length 512 \
-	  --languages ar,de,en,es,ru,sw,zh,ja --windows 3 --dtype bfloat16 --overwrite
+	  --languages ar,de,en,es,ru,sw,zh,ja --windows 2 --dtype bfloat16 --overwrite
 
 test: lint types contracts unit
 
