@@ -91,6 +91,7 @@ def test_the_second_time_nothing_is_downloaded_hashed_or_said(index, monkeypatch
     first = fetch("tiny")
     for module, name in ((wheels.subprocess, "run"), (samples.hashlib, "file_digest")):
         monkeypatch.setattr(module, name, None)
+    caplog.clear()
     with caplog.at_level(logging.INFO, "jaxprune"):
         assert fetch("tiny") == first
     assert not caplog.messages

@@ -1,5 +1,6 @@
 """Runs a command in this process and gives back what a shell would see."""
 
+import logging
 from typing import NamedTuple
 
 import pytest
@@ -18,6 +19,15 @@ class Outcome(NamedTuple):
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """Runs ``jaxprune ARGUMENTS``."""
     capsys.readouterr()
+    logger = logging.getLogger("jaxprune")
+    before = (logger.handlers, logger.level, logger.propagate)
+    try:
+        return _run(capsys, arguments)
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+
+
+def _run(capsys: pytest.CaptureFixture[str], arguments: tuple[object, ...]) -> Outcome:
     with pytest.raises(SystemExit) as exit_:
         main([str(argument) for argument in arguments])
     return Outcome(int(exit_.value.code or 0), *capsys.readouterr())
