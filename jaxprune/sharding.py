@@ -28,7 +28,7 @@ def parse_mesh(text: str | None) -> dict[str, int]:
     seen = set()
     for part in text.split(","):
         axis, _, size = part.strip().partition("=")
-        if axis not in AXES or axis in seen or not size.isdecimal() or int(size) < 1:
+        if axis not in AXES or axis in seen or not (size.isdecimal() and len(size) < 10) or int(size) < 1:
             raise RequestError(
                 f"--mesh {text!r}: cannot read {part.strip()!r}; write data=N,model=M, each axis at most once."
             )

@@ -85,9 +85,14 @@ def make_microbatches(
 
 
 def _choose_batch_size(counts: Sequence[int], limit: int, data: int) -> int:
-    """Returns the size from ``limit / 2`` to ``limit`` for each of ``data`` devices with the fewest rows in all."""
-    sizes = [size * data for size in range(limit, (limit - 1) // 2, -1)]
-    return min(sizes, key=lambda size: sum(_round_up(count, size) for count in counts))
+    """Returns the cheapest size up to ``limit`` for each of ``data`` devices: few rows that only fill, few batches."""
+
+    def cost(size: int) -> float:
+        rows = sum(_round_up(count, size) for count in counts)
+        # Starting a batch costs about as much as a quarter of a row.
+        return rows + 0.25 * data * rows / size
+
+    return min((size * data for size in range(limit, 0, -1)), key=cost)
 
 
 def _round_up(number: int, multiple: int) -> int:

@@ -29,6 +29,15 @@ def test_a_microbatch_holds_one_language_and_every_sequence_is_in_one():
     assert sorted(back) == sorted(zip(languages, map(tuple, tokens.tolist()), strict=True))
 
 
+def test_the_batch_size_fits_the_languages():
+    """Two windows of each of eight languages are no reason to compute eight rows for each."""
+    mesh = make_mesh(MESH)
+    few = make_microbatches(np.zeros((16, 512), np.int32), ("a", "b", "c", "d", "e", "f", "g", "h") * 2, mesh=mesh)
+    assert {b.tokens_BT.shape[0] for b in few} == {2}
+    many = make_microbatches(np.zeros((64, 512), np.int32), ("de",) * 64, mesh=mesh)
+    assert {b.tokens_BT.shape[0] for b in many} == {8}
+
+
 def test_batches_divide_over_the_data_axis():
     tokens = np.zeros((5, 3), np.int32)
     batches = make_microbatches(tokens, ("de",) * 5, mesh=make_mesh({"data": 4, "model": 1}), batch_size=3)

@@ -10,6 +10,8 @@ from jaxprune.checkpoints.disk import full_disk, is_full
 from jaxprune.errors import RequestError
 
 _LOCK = ".lock"
+# An empty file in every finished result: what lacks it is not ours to remove.
+_MARK = ".jaxprune"
 
 
 class OutputFolder:
@@ -114,6 +116,10 @@ class OutputFolder:
         """Creates the hidden folder and locks it for this process."""
         try:
             self._partial.mkdir(exist_ok=True)
+            if any(self._partial.iterdir()) and not (self._partial / _LOCK).is_file():
+                raise RequestError(
+                    f"{self._partial} is in the way, and no run of jaxprune left it; move it, or choose another output."
+                )
             lock = (self._partial / _LOCK).open("ab")
         except OSError as error:
             if is_full(error):
@@ -132,7 +138,7 @@ class OutputFolder:
 
     def _recover(self) -> None:
         """Undoes a replacement that was interrupted between its two renames."""
-        if not self._old.exists():
+        if not self._old.is_dir() or not _is_result(self._old):
             return
         if self._path.exists():
             _remove(self._old)
@@ -149,6 +155,7 @@ class OutputFolder:
         if replaces:
             self._check()
             self._path.rename(self._old)
+        (self._partial / _MARK).touch()
         try:
             self._partial.rename(self._path)
         except OSError:
@@ -170,13 +177,15 @@ class OutputFolder:
 def _check_replaceable(path: Path) -> None:
     """Refuses to remove a folder that no command of this program can have written."""
     holds_us = path in (Path.cwd(), Path.home(), *Path.cwd().parents, *Path.home().parents)
-    entries = list(path.iterdir())
-    is_result = not entries or any(entry.suffix == ".json" or entry.name == "jaxprune" for entry in entries)
-    if holds_us or not is_result or any(entry.name == ".git" for entry in entries):
+    if holds_us or not _is_result(path) or (path / ".git").exists():
         raise RequestError(
             f"--overwrite would remove {path}, which does not look like a result of jaxprune; choose another "
             "folder, or remove it yourself."
         )
+
+
+def _is_result(path: Path) -> bool:
+    return (path / _MARK).is_file() or not any(path.iterdir())
 
 
 def _remove(entry: Path) -> None:

@@ -1,7 +1,9 @@
 """The ``jaxprune`` program: its commands, and what becomes of an error."""
 
+import errno
 import os
 import sys
+from typing import Annotated, NoReturn
 
 # Before anything imports them: their own progress bars and start-up chatter would mix with ours.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -10,10 +12,15 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import rich.markup
 import typer
 
+import jaxprune
 from jaxprune.cli import compare, console, convert, perplexity, prune
 from jaxprune.errors import RequestError
+
+# What Typer makes of Ctrl-C.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Prune multilingual language models, calibrated in the languages that they serve.",
@@ -23,6 +30,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        console.out.print(jaxprune.__version__, highlight=False)
+        raise typer.Exit
+
+
 app.command("prune")(prune.command)
 app.command("convert")(convert.command)
 app.command("perplexity")(perplexity.command)
@@ -35,12 +53,18 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except RequestError as error:
-        console.err.print(f"[bold red]error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.err.print("interrupted")
+        _refuse(str(error))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _refuse(f"a name is longer than the file system allows: {error.filename}; give the name of a file or a folder.")
+    except SystemExit as exit_:
+        if exit_.code != _INTERRUPTED:
+            raise
+        console.err.print("interrupted; a prune that had begun is continued by the same command with --resume")
         sys.exit(1)
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
+def _refuse(message: str) -> NoReturn:
+    console.err.print(f"[bold red]error:[/] {rich.markup.escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)

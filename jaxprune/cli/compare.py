@@ -48,6 +48,8 @@ def command(
     --languages de,en,sw --length 512
     """
     from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.checkpoints.output import OutputFolder
+    from jaxprune.data.calibration import parse_mix
     from jaxprune.errors import RequestError
     from jaxprune.jobs import compare as job
     from jaxprune.jobs import perplexity, prune
@@ -66,9 +68,12 @@ def command(
         raise RequestError(
             "compare needs a source of text in several languages; name one with --texts, for example --texts sample."
         )
-    repeated = {mixture for mixture in calibration if calibration.count(mixture) > 1}
-    if repeated:
-        raise RequestError(f"--calibration {sorted(repeated)[0]!r} is given more than once; give each mixture once.")
+    mixtures = ["".join(mixture.split()) for mixture in calibration]
+    parsed = [parse_mix(mixture, samples) for mixture in mixtures]
+    for i, mixture in enumerate(mixtures):
+        if parsed[i] in parsed[:i]:
+            raise RequestError(f"--calibration {mixture} is the same as an earlier one; give each mixture once.")
+    OutputFolder(out, overwrite=overwrite, source=model)
     settings: dict[str, Any] = {
         "method": chosen,
         "pattern": parse_pattern(pattern, within, chosen.default_scope),
@@ -86,7 +91,7 @@ def command(
             checkpoint, texts, asked, windows=windows, length=length, protocol="windows"
         )
         drawn = {}
-        for mixture in calibration:
+        for mixture in mixtures:
             of_mixture = calibrate(
                 checkpoint, chosen, mixture, texts, samples=samples, length=length, seed=seed, fill=fill
             )
@@ -118,7 +123,9 @@ def command(
     title = f"{model}, {method} {pattern}: perplexity by evaluation language"
     console.out.print(console.table(title, ["calibrated on", *asked], rows))
     console.out.print(
-        f"figure: {out / job.FIGURE}   numbers: {out / job.RESULTS}   {results['seconds'] / 60:.1f} minutes"
+        f"figure: {out / job.FIGURE}   numbers: {out / job.RESULTS}   {results['seconds'] / 60:.1f} minutes",
+        markup=False,
+        highlight=False,
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import rich.console
 import rich.logging
+import rich.markup
 import rich.progress
 import rich.table
+import rich.text
 
 out = rich.console.Console()
 err = rich.console.Console(stderr=True)
@@ -57,7 +59,7 @@ class WorkProgress:
         self._phase = ""
         self._start = self._last_line = time.perf_counter()
         self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.TaskProgressColumn(),
             rich.progress.TextColumn("{task.fields[rate]}"),
@@ -106,7 +108,7 @@ class WorkProgress:
             self._speed(),
             f"{left / 60:.1f} min left" if self._done else "",
         ]
-        err.print(f"{self._title}  {self._phase}  {', '.join(filter(None, parts))}", highlight=False)
+        err.print(f"{self._title}  {self._phase}  {', '.join(filter(None, parts))}", highlight=False, markup=False)
 
 
 @contextlib.contextmanager
@@ -115,17 +117,18 @@ def working(message: str) -> Iterator[None]:
     if not err.is_terminal:
         yield
         return
-    with err.status(message):
+    with err.status(rich.markup.escape(message)):
         yield
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> rich.table.Table:
     """Returns a table: first column to the left, the others to the right."""
-    result = rich.table.Table(title=title, title_justify="left")
+    # Text, not strings: names of files and models may hold what rich takes for markup.
+    result = rich.table.Table(title=rich.text.Text(title), title_justify="left")
     for i, column in enumerate(columns):
         result.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(rich.text.Text, row))
     return result
 
 
@@ -135,5 +138,5 @@ def summary(rows: list[list[str]]) -> rich.table.Table:
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*map(rich.text.Text, row))
     return grid

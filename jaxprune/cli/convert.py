@@ -21,12 +21,14 @@ def command(
 
     [bold]Example:[/]  jaxprune convert sample:smollm2-135m smollm2-hf --to huggingface
     """
+    from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.jobs.convert import convert
-    from jaxprune.jobs.settings import parse_dtype
+    from jaxprune.jobs.settings import parse_dtype, parse_format
 
+    OutputFolder(out, overwrite=overwrite, source=model)
+    format, weights = parse_format(to), parse_dtype(dtype)
     with console.working(f"opening {model}"):
-        from jaxprune.checkpoints import open_checkpoint
-
         checkpoint = open_checkpoint(model)
     sections = len(checkpoint.model.sections)
     with console.WorkProgress("convert", sections, unit="sections") as progress:
@@ -35,12 +37,12 @@ def command(
             progress.phase(section)
             progress.advance(1)
 
-        result = convert(
-            checkpoint, out, format=to, dtype=parse_dtype(dtype), overwrite=overwrite, on_section=on_section
-        )
+        result = convert(checkpoint, out, format=format, dtype=weights, overwrite=overwrite, on_section=on_section)
     if json:
         console.print_json(result)
     else:
         console.out.print(
-            f"Wrote {out} ({result['format']}, {result['parameters']:,} parameters, {result['bytes'] / 1e9:.2f} GB)."
+            f"Wrote {out} ({result['format']}, {result['parameters']:,} parameters, {result['bytes'] / 1e9:.2f} GB).",
+            markup=False,
+            highlight=False,
         )

@@ -9,7 +9,7 @@ Model = Annotated[
     str,
     typer.Argument(
         help="The model: a Hugging Face folder, an Orbax folder written by jaxprune, a .gguf file, a hub id "
-        "org/name[@revision], or a sample that the package index carries: sample:smollm2-135m, sample:gemma3-270m.",
+        "org/name\\[@revision], or a sample that the package index carries: sample:smollm2-135m, sample:gemma3-270m.",
         metavar="MODEL",
         show_default=False,
     ),
@@ -18,9 +18,9 @@ Out = Annotated[Path, typer.Argument(help="Folder to write; it must not exist.",
 Texts = Annotated[
     str | None,
     typer.Option(
-        help="Where text comes from: mc4 · dataset:NAME[:CONFIG][#FIELD] ({language} in CONFIG is replaced) · "
+        help="Where text comes from: mc4 · dataset:NAME\\[:CONFIG]\\[#FIELD] ({language} in CONFIG is replaced) · "
         "tfds:NAME@DATA_DIR · files:FOLDER ({language}.jsonl, .txt or .parquet) · sample (parallel text in ar de en es "
-        "ru sw zh ja) · tokens:FILE.npy (int32 [sequences, length], used exactly as given).",
+        "ru sw zh ja) · tokens:FILE.npy (int32 \\[sequences, length], used exactly as given).",
         show_default=False,
     ),
 ]

@@ -46,22 +46,27 @@ def command(
     [bold]Example:[/]  jaxprune prune sample:gemma3-270m gemma3-de --calibration de --texts sample --length 512
     """
     from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.jobs import prune as job
     from jaxprune.jobs.calibrate import calibrate
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_method
+    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_format, parse_method
     from jaxprune.pruning.blockwise import Progress
     from jaxprune.pruning.patterns import parse_pattern
     from jaxprune.sharding import make_mesh, parse_mesh
 
+    # Whatever can be refused at once is, before a model is downloaded.
+    OutputFolder(out, overwrite=overwrite, resume=resume, source=model)
     chosen = parse_method(method, combine=combine, damping=damping)
     wanted = parse_pattern(pattern, within, chosen.default_scope)
     settings: dict[str, Any] = {
         "mesh": make_mesh(parse_mesh(mesh)),
         "dtype": parse_dtype(dtype),
+        "format": parse_format(format),
         "compute_dtype": parse_compute_dtype(compute_dtype),
     }
     with console.working(f"opening {model}"):
         checkpoint = open_checkpoint(model)
+        job.check_widths(checkpoint.model, wanted)
     with console.working("drawing calibration text"):
         drawn = calibrate(checkpoint, chosen, calibration, texts, samples=samples, length=length, seed=seed, fill=fill)
     with console.WorkProgress("prune", job.total_work(checkpoint.model, chosen, drawn)) as bar:
@@ -76,7 +81,6 @@ def command(
             method=chosen,
             pattern=wanted,
             calibration=drawn,
-            format=format,
             resume=resume,
             overwrite=overwrite,
             progress=progress,

@@ -47,7 +47,8 @@ def draw_calibration(
         as published (Sun et al., 2023, https://arxiv.org/abs/2306.11695); special tokens only where the
         window happens to begin at the document's start. ``packed``: documents joined end to end and cut; each
         window begins with BOS exactly where the tokenizer adds one.
-      seed: decides the order of documents and the place of windows, through sha256 and no random library.
+      seed: decides the order of documents and the place of windows, through sha256 for local text; hub sets
+        are shuffled by ``datasets``.
 
     Raises:
       RequestError: a language is missing, there is too little text (says how much there is), or a number

@@ -5,7 +5,7 @@ import re
 from jaxprune.errors import RequestError
 
 DEFAULT_SAMPLES = 128
-_PART = re.compile(r"\s*(?P<language>[A-Za-z]+(?:[-_][A-Za-z0-9]+)*)\s*(?:=\s*(?P<count>[+-]?\d+)\s*)?")
+_PART = re.compile(r"\s*(?P<language>[A-Za-z]+(?:[-_][A-Za-z0-9]+)*)\s*(?:=\s*(?P<count>[+-]?\d{1,9})\s*)?")
 
 
 def parse_mix(text: str, samples: int | None) -> dict[str, int]:

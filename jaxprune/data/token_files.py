@@ -3,6 +3,7 @@
 Shapes: N sequences, T tokens in each.
 """
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,7 @@ from jaxprune.errors import RequestError
 LANGUAGE = "tokens"
 """What stands where a language would, since ids do not tell theirs."""
 
-_PREFIX = "tokens:"
-
-
-def token_file(reference: str) -> Path | None:
-    """Returns the file that ``tokens:FILE.npy`` names; None for any other kind of text."""
-    return Path(reference.removeprefix(_PREFIX)).expanduser() if reference.startswith(_PREFIX) else None
+TOKENS = "tokens:"
 
 
 def load_tokens(path: Path | str, *, samples: int | None) -> Calibration:
@@ -30,7 +26,7 @@ def load_tokens(path: Path | str, *, samples: int | None) -> Calibration:
     """
     tokens_NT = read_tokens(Path(path), rows=samples)
     return make_calibration(
-        {LANGUAGE: tokens_NT}, texts=f"{_PREFIX}{path}", documents={LANGUAGE: None}, fill=None, seed=None
+        {LANGUAGE: tokens_NT}, texts=f"{TOKENS}{path}", documents={LANGUAGE: None}, fill=None, seed=None
     )
 
 
@@ -42,7 +38,7 @@ def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
         no element, ids that are negative or past int32, or fewer rows than asked for.
     """
     path = path.expanduser()
-    asked = f"{_PREFIX}{path}"
+    asked = f"{TOKENS}{path}"
     expected = "expected an int32 .npy file [sequences, length]"
     if not path.is_file():
         raise RequestError(f"{asked}: there is no such file.")
@@ -50,7 +46,7 @@ def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
         # Mapped first, because a header that lies about its shape is then refused before memory is taken.
         # This way of opening knows no pickles and no archives.
         stored = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError, OverflowError, SyntaxError) as error:
+    except (ValueError, OSError, EOFError, OverflowError, SyntaxError, tokenize.TokenError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise RequestError(f"{asked} cannot be read ({reason}); {expected}.") from error
     if stored.dtype.kind not in "iu":

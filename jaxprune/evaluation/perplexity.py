@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxprune.data.windows import Windows
+from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import HEAD, CausalLM
 from jaxprune.sharding import place_params
 from jaxprune.sweep import OnTokens, ReadSection, Sweep, make_microbatches
@@ -102,7 +103,13 @@ def token_losses(
     losses: dict[str, list[np.ndarray]] = {language: [] for language in windows}
     for batch, x_BTD in sweep.states():
         scored = _losses(model, params, x_BTD, batch.tokens_BT)
-        losses[batch.language].append(scored[: batch.num_sequences])
+        scored = scored[: batch.num_sequences]
+        if not np.isfinite(scored).all():
+            raise RequestError(
+                f"the logits of the {batch.language} text hold NaN or infinite values in {np.dtype(dtype)}; compute in "
+                "float32 (--compute-dtype float32), and if they stay, check the checkpoint's head."
+            )
+        losses[batch.language].append(scored)
         on_tokens(batch.num_tokens)
     return {language: np.concatenate(parts) for language, parts in losses.items()}
 

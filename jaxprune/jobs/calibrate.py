@@ -1,11 +1,15 @@
 """Turns what was asked (languages, texts, numbers) into calibration sequences."""
 
+import logging
+
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data import open_texts
 from jaxprune.data.calibration import Calibration, draw_calibration, load_tokens, parse_mix
+from jaxprune.data.token_files import TOKENS
 from jaxprune.errors import RequestError
-from jaxprune.jobs.perplexity import TOKENS
 from jaxprune.pruning.method import PruningMethod
+
+_logger = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -25,6 +29,8 @@ def calibrate(
       RequestError: something needed is not named, or the source lacks a language or enough text.
     """
     if method.statistic is None:
+        if mix is not None or texts is not None:
+            _logger.info("%s uses no calibration text; --calibration and --texts have no effect", method.name)
         return None
     if texts is None:
         raise RequestError(

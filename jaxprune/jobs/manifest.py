@@ -25,10 +25,13 @@ def read_manifest(reference: str) -> dict[str, Any] | None:
     Raises:
       RequestError: there is one, and it cannot be read.
     """
-    path = Path(reference) / METADATA_FOLDER / _MANIFEST
+    path = Path(reference).expanduser() / METADATA_FOLDER / _MANIFEST
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{path} is not valid JSON ({error}); restore it or prune again.") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("calibration") or {}, dict):
+        raise RequestError(f"{path} is not a manifest of jaxprune; restore it or prune again.")
+    return manifest

@@ -10,12 +10,11 @@ from jax.sharding import Mesh
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data import check_languages, open_texts
 from jaxprune.data.calibration import check_vocabulary, refuse_overlap
+from jaxprune.data.token_files import TOKENS
 from jaxprune.data.windows import Windows, evaluation_windows, load_windows
 from jaxprune.evaluation.perplexity import LanguagePerplexity, perplexities
 from jaxprune.jobs.manifest import read_manifest
 from jaxprune.sweep import OnTokens
-
-TOKENS = "tokens:"
 
 
 def prepare_windows(
@@ -50,7 +49,7 @@ def prepare_windows(
     manifest = read_manifest(checkpoint.reference)
     for of_language in prepared.values():
         check_vocabulary(of_language.tokens_NT, checkpoint.model.config.vocab_size)
-        if manifest and manifest["calibration"]:
+        if manifest and manifest.get("calibration"):
             refuse_overlap(of_language.tokens_NT, manifest["calibration"])
     return prepared
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 import jaxprune
-from jaxprune.checkpoints import WRITERS, create_writer, open_checkpoint
+from jaxprune.checkpoints import create_writer, open_checkpoint
 from jaxprune.checkpoints.casting import read_as
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.huggingface import HuggingFaceWriter
@@ -73,9 +73,7 @@ def prune(
         calibration = None
     elif calibration is None:
         raise RequestError(f"{type(method).__name__} needs calibration text; name it with --calibration and --texts.")
-    if format not in WRITERS:
-        raise RequestError(f"the format {format!r} is unknown; choose {' or '.join(WRITERS)}.")
-    _check_widths(model, pattern)
+    check_widths(model, pattern)
     if calibration is not None:
         check_vocabulary(calibration.tokens_NT, model.config.vocab_size)
     read = read_as(checkpoint, dtype)
@@ -139,6 +137,8 @@ def prune(
             "versions": _versions(),
             "devices": [str(device) for device in mesh.devices.flat],
             "mesh": request["mesh"],
+            # Of this run: what an interrupted one took is not known.
+            "resumed_at_block": first if first else None,
             "seconds": {**progress.seconds, "total": time.perf_counter() - start},
         }
         write_manifest(folder, manifest)
@@ -188,7 +188,7 @@ def _sparsity(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _check_widths(model: CausalLM, pattern: Pattern) -> None:
+def check_widths(model: CausalLM, pattern: Pattern) -> None:
     """Refuses a pattern that a kernel's width does not allow, before anything is computed."""
     tensors = model.tensors(block_section(0))
     for linear in model.family.reads:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxprune.checkpoints import WRITERS
 from jaxprune.errors import RequestError
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.languages import COMBINATIONS
@@ -22,6 +23,13 @@ def parse_dtype(name: str | None) -> np.dtype | None:
     if name not in _WEIGHT_DTYPES:
         raise RequestError(f"--dtype {name!r} is unknown; choose {', '.join(_WEIGHT_DTYPES)}.")
     return jnp.dtype(name)
+
+
+def parse_format(name: str) -> str:
+    """Returns the format in which weights are to be written."""
+    if name not in WRITERS:
+        raise RequestError(f"the format {name!r} is unknown; choose {' or '.join(WRITERS)}.")
+    return name
 
 
 def parse_compute_dtype(name: str | None) -> np.dtype:

@@ -97,10 +97,11 @@ def _prepare(method: PruningMethod, statistic: Any) -> tuple[Any, Bool[Array, ""
 @functools.partial(jax.jit, static_argnames=("method", "pattern"))
 def _prune(
     method: PruningMethod, pattern: Pattern, kernel_IO: Float[Array, "d_in d_out"], prepared: Any
-) -> PrunedKernel:
-    """Prunes one kernel in float32 and returns it in its own dtype."""
+) -> tuple[PrunedKernel, Bool[Array, ""]]:
+    """Prunes one kernel in float32 and returns it in its own dtype; also returns whether it is finite there."""
     result = method.prune(kernel_IO.astype(jnp.float32), prepared, pattern)
-    return result._replace(kernel=result.kernel.astype(kernel_IO.dtype))
+    kernel_IO = result.kernel.astype(kernel_IO.dtype)
+    return result._replace(kernel=kernel_IO), jnp.isfinite(kernel_IO).all()
 
 
 def prune_blocks(
@@ -197,12 +198,18 @@ def _solve_block(
                 "(--compute-dtype float32), and if they stay, check the checkpoint and the calibration text."
             )
         for linear in linears:
-            result = _prune(method, pattern, params[f"{linear}/kernel"], prepared)
+            kernel_IO = params[f"{linear}/kernel"]
+            result, finite = _prune(method, pattern, kernel_IO, prepared)
             if not bool(result.diagnostics.get("factorised", True)):
                 raise RequestError(
                     f"the input statistics of {tensors[f'{linear}/kernel'].name} cannot be factorised, even with "
                     f"damping {_number(result.diagnostics['damping'])} times their mean; calibrate on more text, or "
                     "choose --method wanda, which needs no factorisation."
+                )
+            if not bool(finite):
+                raise RequestError(
+                    f"the weights that {method.name} moves in {tensors[f'{linear}/kernel'].name} leave the range of "
+                    f"{kernel_IO.dtype}; write them in another (--dtype bfloat16 or float32)."
                 )
             results[linear] = result
     return results

@@ -40,7 +40,7 @@ def draw_heatmap(path: Path, title: str, dense: Mapping[str, float], pruned: Map
     values = np.array([[pruned[mixture][language] for language in languages] for mixture in mixtures])
     cost = np.log(values / np.array([dense[language] for language in languages]))
     figure, axes = pyplot.subplots(
-        figsize=(1.6 + 0.95 * len(languages), 1.9 + 0.55 * len(mixtures)), layout="constrained"
+        figsize=(max(1.6 + 0.95 * len(languages), 6.5), 1.9 + 0.55 * len(mixtures)), layout="constrained"
     )
     highest = max(float(cost.max()), 0.1)
     image = axes.imshow(cost, cmap="YlOrRd", aspect="auto", vmin=0.0, vmax=highest)

@@ -188,6 +188,22 @@ def test_overwrite_spares_what_is_no_result(tmp_path, monkeypatch):
         OutputFolder(tmp_path / "repository", overwrite=True)
 
 
+@pytest.mark.parametrize("entry", ["package.json", "config.json", "jaxprune/manifest.json", "results.json"])
+def test_overwrite_spares_folders_that_merely_look_like_ours(tmp_path, entry):
+    for name in ("mine", ".out.old"):
+        (tmp_path / name / entry).parent.mkdir(parents=True)
+        (tmp_path / name / entry).write_text("mine")
+    with pytest.raises(RequestError, match="does not look like a result"):
+        OutputFolder(tmp_path / "mine", overwrite=True)
+    _run(tmp_path / "out")
+    assert (tmp_path / ".out.old" / entry).read_text() == "mine"
+    (tmp_path / ".next.partial").mkdir()
+    (tmp_path / ".next.partial" / "notes").write_text("mine")
+    with pytest.raises(RequestError, match="is in the way"):
+        _run(tmp_path / "next")
+    assert (tmp_path / ".next.partial" / "notes").read_text() == "mine"
+
+
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path):
     out = tmp_path / "out"
     with OutputFolder(out) as folder:

@@ -73,6 +73,7 @@ def test_models_are_kept_when_asked_for(capsys, tmp_path, tiny, texts):
     [
         ["--method", "magnitude"],
         ["--calibration", "de"],
+        ["--calibration", "de , sw"],
         ["--calibration", "xx"],
         ["--texts", "tokens:a.npy"],
     ],

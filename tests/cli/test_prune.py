@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import transformers
 from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
+import jaxprune
 from tests.cli.run import run
 
 SMALL = ["--samples", 6, "--length", 16]
@@ -145,16 +147,71 @@ def test_a_wrong_request_ends_with_2_and_leaves_nothing(capsys, tmp_path, tiny, 
 
 def test_an_output_folder_that_exists_is_kept_unless_told_otherwise(capsys, tmp_path, tiny):
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "precious.json").write_text("{}")
     asked = ["prune", tiny, out, "--method", "magnitude"]
+    assert run(capsys, *asked, "--pattern", "0.25").status == 0
     refused = run(capsys, *asked)
     assert refused.status == 2
     assert "--overwrite" in refused.err
-    assert [p.name for p in out.iterdir()] == ["precious.json"]
+    assert json.loads((out / "jaxprune" / "manifest.json").read_text())["pattern"]["name"] == "0.25"
     assert run(capsys, *asked, "--overwrite").status == 0
-    assert not (out / "precious.json").exists()
-    assert (out / "config.json").exists()
+    assert json.loads((out / "jaxprune" / "manifest.json").read_text())["pattern"]["name"] == "0.5"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "package.json").write_text("{}")
+    assert run(capsys, "prune", tiny, mine, "--method", "magnitude", "--overwrite").status == 2
+    assert (mine / "package.json").exists()
+
+
+def test_names_may_hold_what_looks_like_markup(capsys, tmp_path, tiny, texts):
+    out = tmp_path / "o[a] [red] b"
+    done = run(capsys, "prune", tiny, out, "--method", "magnitude")
+    assert done.status == 0, done.err
+    assert "o[a] [red] b" in done.out.replace("\n", "")
+    asked = ["--texts", texts, "--languages", "de", "--length", 16, "--windows", 2]
+    measured = run(capsys, "perplexity", out, *asked)
+    assert measured.status == 0, measured.err
+    assert "[red]" in measured.out
+
+
+def test_logits_that_are_not_finite_are_an_error(capsys, tmp_path, tiny, texts):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in tiny.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(tiny / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["lm_head.weight"] * np.float32(1e38)
+    tensors["model.norm.weight"] = tensors["model.norm.weight"] * np.float32(1e30)
+    save_file(tensors, broken / "model.safetensors")
+    asked = ["--texts", texts, "--languages", "de", "--length", 16, "--windows", 2]
+    done = run(capsys, "perplexity", broken, *asked, "--json")
+    assert done.status == 2
+    assert "logits of the de text" in done.err
+    assert not done.out
+
+
+def test_ctrl_c_ends_with_1_and_says_how_to_go_on(capsys, tmp_path, tiny, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxprune.jobs.prune.write_manifest", interrupt)
+    done = run(capsys, "prune", tiny, tmp_path / "out", "--method", "magnitude")
+    assert done.status == 1
+    assert "--resume" in done.err
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    assert run(capsys, "prune", tiny, tmp_path / "out", "--method", "magnitude", "--resume").status == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--texts", "files:" + "x" * 300], ["--texts", "tokens:" + "x" * 300], ["--mesh", "data=" + "9" * 5000]],
+)
+def test_absurdly_long_words_are_refused(capsys, tmp_path, tiny, arguments):
+    asked = ["--calibration", "de", "--samples", 4, "--length", 16]
+    assert run(capsys, "prune", tiny, tmp_path / "out", *asked, *arguments).status == 2
+    assert run(capsys, "prune", "m" * 300, tmp_path / "out", *asked).status == 2
+    assert run(capsys, "prune", tiny, tmp_path / ("o" * 300), *asked).status == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_teaches(capsys):
@@ -162,5 +219,9 @@ def test_help_teaches(capsys):
         done = run(capsys, command, "--help")
         assert done.status == 0
         assert "Example" in done.out
+    words = run(capsys, "prune", "--help").out
+    for written in ("[@revision]", "[:CONFIG]", "[#FIELD]", "[sequences,"):
+        assert written in words
+    assert run(capsys, "--version").out.strip() == jaxprune.__version__
     assert run(capsys, "prune", "--samples").status == 2
     assert run(capsys, "nonsense").status == 2

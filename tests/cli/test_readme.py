@@ -48,3 +48,7 @@ def test_the_table_names_every_method_and_family(capsys):
         assert f"`{name}`" in text
     for name in METHODS:
         assert name in text.lower()
+
+
+def test_nothing_is_left_to_fill_in():
+    assert not re.search(r"@[A-Z_]+@", README.read_text(encoding="utf-8"))
