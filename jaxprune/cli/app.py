@@ -32,13 +32,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(is_asked: bool | None) -> None:
+    if is_asked:
         console.out.print(jaxprune.__version__, highlight=False)
         raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        # Typer passes None to a parameter whose callback returns nothing.
+        bool | None,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = None,
+) -> None:
+    """Prune multilingual language models, calibrated in the languages that they serve."""
 
 
 app.command("prune")(prune.command)

@@ -39,7 +39,7 @@ def test_the_result_appears_at_the_end(tmp_path):
         assert folder.parent == tmp_path
         assert folder.name.startswith(".")
     assert _names(tmp_path) == ["out"]
-    assert _names(out) == ["a"]
+    assert _names(out) == [".jaxprune", "a"]
 
 
 def test_a_relative_path_stays_where_it_was_asked_for(tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_an_interrupted_run_is_resumed(tmp_path):
         assert output.is_resumed
         assert (folder / "config.json").read_text() == "begun"
     assert _names(tmp_path) == ["out"]
-    assert _names(tmp_path / "out") == ["config.json"]
+    assert _names(tmp_path / "out") == [".jaxprune", "config.json"]
 
 
 def test_without_resume_an_interrupted_run_is_cleared(tmp_path):
@@ -89,7 +89,7 @@ def test_without_resume_an_interrupted_run_is_cleared(tmp_path):
         assert not output.is_resumed
         assert not (folder / "config.json").exists()
         (folder / "b").write_text("b")
-    assert _names(tmp_path / "out") == ["b"]
+    assert _names(tmp_path / "out") == [".jaxprune", "b"]
 
 
 def test_resume_without_anything_to_resume_starts(tmp_path):

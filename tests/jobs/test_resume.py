@@ -54,6 +54,7 @@ def contents(folder: Path):
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     manifest = json.loads(files.pop("jaxprune/manifest.json"))
     manifest.pop("seconds")
+    manifest.pop("resumed_at_block")
     return files, manifest
 
 
