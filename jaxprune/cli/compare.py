@@ -119,7 +119,7 @@ def command(
     if json:
         console.print_json(results)
         return
-    rows = [[name, *(f"{found[language]['perplexity']:,.2f}" for language in asked)] for name, found in _rows(results)]
+    rows = [[name, *(f"{found[language]['perplexity']:.4g}" for language in asked)] for name, found in _rows(results)]
     title = f"{model}, {method} {pattern}: perplexity by evaluation language"
     console.out.print(console.table(title, ["calibrated on", *asked], rows))
     console.out.print(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import rich.box
 import rich.console
 import rich.logging
 import rich.markup
@@ -124,7 +125,7 @@ def working(message: str) -> Iterator[None]:
 def table(title: str, columns: list[str], rows: list[list[str]]) -> rich.table.Table:
     """Returns a table: first column to the left, the others to the right."""
     # Text, not strings: names of files and models may hold what rich takes for markup.
-    result = rich.table.Table(title=rich.text.Text(title), title_justify="left")
+    result = rich.table.Table(title=rich.text.Text(title), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
         result.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
