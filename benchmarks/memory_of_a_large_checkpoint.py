@@ -92,7 +92,7 @@ def main() -> None:
         "seconds_by_phase": {name: round(value, 1) for name, value in done.result["seconds"].items()},
         "sparsity": done.result["sparsity"]["overall"],
         "compilations": {
-            n: c for n, c in done.compilations.items() if n in ("_embed", "_collect", "_prepare", "_prune", "_advance")
+            n: c for n, c in done.compilations.items() if n in ("embed", "collect", "prepare", "prune", "advance")
         },
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "versions": done.result["versions"],

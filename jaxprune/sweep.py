@@ -1,26 +1,30 @@
 """Sequences on their way through a model of which one block at a time is in memory.
 
-Shapes: B sequences in a microbatch, T tokens, D hidden size.
+Shapes: B sequences in a microbatch, T tokens, D hidden size, S devices on the mesh's ``data`` axis.
 """
 
-import dataclasses
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, Int32
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
 
+from jaxprune.distributed import together
 from jaxprune.errors import RequestError
+from jaxprune.hidden_states import HiddenStates, half_of_memory
+from jaxprune.microbatches import Microbatch
 from jaxprune.models.causal_lm import EMBED, CausalLM, block_section
-from jaxprune.sharding import place_batch, place_params, replicate
+from jaxprune.sharding import batch_sharding, local_batch, local_rows, place_batch, place_params, replicate
 from jaxprune.typing import Constants, Params
 
-# Tokens in a microbatch: enough to keep matrix products busy, few enough that activations stay small beside a block.
-_TOKENS = 4096
+# Microbatches on the device at a time: while one is computed, the one before it leaves and the next one comes.
+IN_FLIGHT = 2
 
 ReadSection = Callable[[str], Params]
 """Gives the weights of a section, from a checkpoint or from memory."""
@@ -29,99 +33,70 @@ OnTokens = Callable[[int], None]
 """Told how many tokens have been computed since the last call."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Microbatch:
-    """Sequences of one language that are computed together.
-
-    Attributes:
-      tokens_BT: int32 token ids.
-      weights_B: 1 for a sequence, 0 for a row that only fills the batch, so that all batches share a compilation.
-      language: the language of all of them.
-    """
-
-    tokens_BT: np.ndarray
-    weights_B: np.ndarray
-    language: str
-
-    @property
-    def num_sequences(self) -> int:
-        """Rows that are sequences."""
-        return int(self.weights_B.sum())
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of those rows."""
-        return self.num_sequences * self.tokens_BT.shape[1]
+@functools.partial(jax.jit, static_argnames=("model", "dtype", "mesh"))
+def embed(
+    model: CausalLM, mesh: Mesh, params: Params, tokens_BT: Int[Array, "B T"], dtype: Any
+) -> Float[Array, "B T D"]:
+    """Returns the hidden states that enter the first block."""
+    return jax.lax.with_sharding_constraint(model.embed(params, tokens_BT, dtype), batch_sharding(mesh))
 
 
-def make_microbatches(
-    tokens_NT: Int32[np.ndarray, "N T"],
-    languages: Sequence[str],
-    *,
+@functools.partial(jax.jit, static_argnames=("model", "mesh"), donate_argnames=("finite_S", "x_BTD"))
+def advance(
+    model: CausalLM,
     mesh: Mesh,
-    batch_size: int | None = None,
-) -> list[Microbatch]:
-    """Cuts sequences into microbatches of one language each, all of the same shape.
+    params: Params,
+    constants: Constants,
+    finite_S: Bool[Array, " S"],
+    x_BTD: Float[Array, "B T D"],
+) -> tuple[Bool[Array, " S"], Float[Array, "B T D"]]:
+    """Returns a block's output, and for each device whether all it has computed of it is finite."""
 
-    Args:
-      languages: the language of each sequence.
-      batch_size: sequences in a batch; rounded up to a multiple of the mesh's ``data`` axis. None: up to 4096 tokens
-        for each device on that axis, such that few rows only fill.
-    """
-    counts = {language: languages.count(language) for language in dict.fromkeys(languages)}
-    data = mesh.shape["data"]
-    if batch_size is None:
-        batch_size = _choose_batch_size(list(counts.values()), max(1, _TOKENS // tokens_NT.shape[1]), data)
-    size = _round_up(batch_size, data)
-    batches = []
-    for language in counts:
-        rows = tokens_NT[[i for i, of in enumerate(languages) if of == language]]
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            fill = size - len(chunk)
-            weights = np.asarray([1.0] * len(chunk) + [0.0] * fill, np.float32)
-            batches.append(Microbatch(np.pad(chunk, ((0, fill), (0, 0))), weights, language))
-    return batches
+    def on_device(params: Params, constants: Constants, finite_S: Array, x_BTD: Array) -> tuple[Array, Array]:
+        y_BTD, _ = model.block(params, constants, x_BTD)
+        return finite_S & jnp.isfinite(y_BTD).all(), y_BTD
 
-
-def _choose_batch_size(counts: Sequence[int], limit: int, data: int) -> int:
-    """Returns the cheapest size up to ``limit`` for each of ``data`` devices: few rows that only fill, few batches."""
-
-    def cost(size: int) -> float:
-        rows = sum(_round_up(count, size) for count in counts)
-        # Starting a batch costs about as much as a quarter of a row.
-        return rows + 0.25 * data * rows / size
-
-    return min((size * data for size in range(limit, 0, -1)), key=cost)
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-@functools.partial(jax.jit, static_argnames=("model", "dtype"))
-def _embed(model: CausalLM, params: Params, tokens_BT: Int[Array, "B T"], dtype: Any) -> Float[Array, "B T D"]:
-    return model.embed(params, tokens_BT, dtype)
-
-
-@functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("x_BTD",))
-def _advance(
-    model: CausalLM, params: Params, constants: Constants, x_BTD: Float[Array, "B T D"]
-) -> tuple[Float[Array, "B T D"], Bool[Array, ""]]:
-    y_BTD, _ = model.block(params, constants, x_BTD)
-    return y_BTD, jnp.isfinite(y_BTD).all()
+    split, whole = PartitionSpec("data"), PartitionSpec()
+    finite_S, y_BTD = jax.shard_map(
+        on_device, mesh=mesh, axis_names={"data"}, in_specs=(whole, whole, split, split), out_specs=(split, split)
+    )(params, constants, finite_S, x_BTD)
+    return finite_S, jax.lax.with_sharding_constraint(y_BTD, batch_sharding(mesh))
 
 
 class Sweep:
-    """The hidden states of a list of microbatches, kept in host memory between blocks."""
+    """The hidden states of a list of microbatches, kept in host memory (or a file) between blocks."""
 
-    def __init__(self, model: CausalLM, batches: Sequence[Microbatch], *, mesh: Mesh, dtype: Any):
-        """Starts before the embedding; ``dtype`` is that of the hidden states and of all computation on them."""
+    def __init__(
+        self,
+        model: CausalLM,
+        batches: Sequence[Microbatch],
+        *,
+        mesh: Mesh,
+        dtype: Any,
+        host_bytes: int | None = None,
+    ):
+        """Starts before the embedding.
+
+        Args:
+          dtype: of the hidden states and of all computation on them.
+          host_bytes: hidden states that may lie in this process's memory; None: half of what the machine has.
+
+        Raises:
+          RequestError: they do not fit the disk either.
+        """
         self.model = model
         self.batches = batches
         self.mesh = mesh
         self._dtype = jnp.dtype(dtype)
-        self._hidden: list[np.ndarray] = []
+        num_rows, length = batches[0].tokens_BT.shape
+        rows = batch_sharding(mesh).addressable_devices_indices_map((num_rows,)).values()
+        num_local = num_rows // mesh.shape["data"] * len({index[0].start for index in rows if index})
+        self._hidden = HiddenStates(
+            len(batches),
+            (num_local, length, model.config.hidden_size),
+            self._dtype,
+            limit_bytes=half_of_memory() if host_bytes is None else host_bytes,
+        )
 
     @property
     def num_tokens(self) -> int:
@@ -130,16 +105,16 @@ class Sweep:
 
     def embed(self, read: ReadSection) -> None:
         """Computes the hidden states that enter the first block."""
-        params = replicate(self.mesh, dict(read(EMBED)))
-        self._hidden = [
-            np.asarray(_embed(self.model, params, place_batch(self.mesh, batch.tokens_BT), self._dtype))
-            for batch in self.batches
-        ]
+        with together():
+            params = place_params(self.mesh, read(EMBED))
+        for i, batch in enumerate(self.batches):
+            tokens_BT = place_batch(self.mesh, batch.tokens_BT)
+            self._hidden[i] = local_rows(embed(self.model, self.mesh, params, tokens_BT, self._dtype))
 
     def states(self) -> Iterator[tuple[Microbatch, Float[Array, "B T D"]]]:
         """Yields each microbatch with its hidden states, on the mesh."""
-        for batch, hidden in zip(self.batches, self._hidden, strict=True):
-            yield batch, place_batch(self.mesh, hidden)
+        for i, batch in enumerate(self.batches):
+            yield batch, local_batch(self.mesh, self._hidden[i], len(batch.tokens_BT))
 
     def advance(self, index: int, params: Params, on_tokens: OnTokens) -> None:
         """Replaces the hidden states by what block ``index`` with ``params`` (on the mesh) makes of them.
@@ -148,13 +123,23 @@ class Sweep:
           RequestError: the block's output is not finite.
         """
         constants = replicate(self.mesh, dict(self.model.constants(index)))
-        finite = True
-        for i, (batch, x_BTD) in enumerate(self.states()):
-            y_BTD, is_finite = _advance(self.model, params, constants, x_BTD)
-            self._hidden[i] = np.asarray(y_BTD)
-            finite &= bool(is_finite)
-            on_tokens(batch.num_tokens)
-        if not finite:
+        finite_S = place_batch(self.mesh, np.ones(self.mesh.shape["data"], bool))
+        in_flight: deque[tuple[int, Array]] = deque()
+
+        def fetch() -> None:
+            i, y_BTD = in_flight.popleft()
+            self._hidden[i] = local_rows(y_BTD)
+            on_tokens(self.batches[i].num_tokens)
+
+        for i, (_, x_BTD) in enumerate(self.states()):
+            finite_S, y_BTD = advance(self.model, self.mesh, params, constants, finite_S, x_BTD)
+            y_BTD.copy_to_host_async()
+            in_flight.append((i, y_BTD))
+            if len(in_flight) == IN_FLIGHT:
+                fetch()
+        while in_flight:
+            fetch()
+        if not bool(jnp.all(finite_S)):
             raise RequestError(
                 f"the output of {block_section(index)} holds NaN or infinite activations in {self._dtype}; "
                 "compute in float32 (--compute-dtype float32), and if they stay, check the checkpoint."
@@ -163,5 +148,21 @@ class Sweep:
     def run_all(self, read: ReadSection, on_tokens: OnTokens) -> None:
         """Embeds and goes through every block."""
         self.embed(read)
-        for index in range(self.model.num_blocks):
-            self.advance(index, place_params(self.mesh, read(block_section(index))), on_tokens)
+        for index, params in read_ahead(read, range(self.model.num_blocks), mesh=self.mesh):
+            self.advance(index, params, on_tokens)
+
+
+def read_ahead(read: ReadSection, indices: Sequence[int], *, mesh: Mesh) -> Iterator[tuple[int, dict[str, Array]]]:
+    """Yields blocks with their weights on the mesh; the next one is read while the caller works on this one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
+
+        def start(index: int) -> Future[dict[str, Array]]:
+            return thread.submit(lambda: place_params(mesh, read(block_section(index))))
+
+        coming = [start(index) for index in indices[:1]]
+        for position, index in enumerate(indices):
+            with together():
+                params = coming.pop().result()
+            coming = [start(following) for following in indices[position + 1 : position + 2]]
+            yield index, params
+            del params

@@ -11,7 +11,7 @@ from jaxprune.sharding import make_mesh, parse_mesh, place_batch, place_params
 def test_reads_axes_in_any_order_and_fills_in_the_missing_one():
     assert parse_mesh("model=2,data=4") == {"data": 4, "model": 2}
     assert parse_mesh("model=2") == {"data": 1, "model": 2}
-    assert parse_mesh(None) == {"data": jax.device_count(), "model": 1}
+    assert parse_mesh(None) is None
 
 
 @pytest.mark.parametrize("text", ["", "data", "data=0", "data=-1", "tensor=2", "data=2,data=2", "data=two"])

@@ -2,11 +2,8 @@
 
 import numpy as np
 
-from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.tensors import BFLOAT16
 from jaxprune.errors import RequestError
-from jaxprune.sweep import ReadSection
-from jaxprune.typing import Params
 
 # A value is NaN or infinite if and only if all bits of its exponent are set.
 _EXPONENTS = {
@@ -44,16 +41,3 @@ def cast(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
             "write it in bfloat16 or float32."
         )
     return result
-
-
-def read_as(checkpoint: Checkpoint, dtype: np.dtype | None) -> ReadSection:
-    """Returns the function that reads sections of ``checkpoint`` in ``dtype``; None: as they are stored."""
-
-    def read(section: str) -> Params:
-        params = checkpoint.read(section)
-        if dtype is None:
-            return params
-        tensors = checkpoint.model.tensors(section)
-        return {path: cast(params.pop(path), dtype, tensors[path].name) for path in list(params)}
-
-    return read

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import transformers
 
+from jaxprune.checkpoints.stored_parameter import StoredParameter
 from jaxprune.models.causal_lm import CausalLM
 from jaxprune.typing import Params
 
@@ -35,6 +36,10 @@ class Checkpoint(Protocol):
 
     def dtypes(self, section: str) -> dict[str, np.dtype]:
         """Returns the stored dtype of every parameter of ``section``."""
+        ...
+
+    def parameters(self, section: str, dtype: np.dtype | None = None) -> dict[str, StoredParameter]:
+        """Returns the parameters of ``section``, each read when it is indexed, and cast to ``dtype`` if one is given."""
         ...
 
     def read(self, section: str) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from jaxprune.checkpoints.gguf_config import ROPE_FACTORS, build_config
 from jaxprune.checkpoints.gguf_header import TensorRecord, damaged, read_header
 from jaxprune.checkpoints.gguf_names import BLOCK_TENSORS, Restore, huggingface_name, restoration
 from jaxprune.checkpoints.gguf_tokenizer import build_tokenizer
-from jaxprune.checkpoints.tensors import TensorSpec
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
 from jaxprune.errors import RequestError
 
 _AS_STORED = {
@@ -83,10 +83,10 @@ class GGUFFile:
         """
         return build_tokenizer(self._path, self._architecture, self._header.metadata)
 
-    def read(self, name: str) -> np.ndarray:
-        """Returns tensor ``name`` in memory of its own."""
+    def read(self, name: str, rows: slice = ALL_ROWS) -> np.ndarray:
+        """Returns some rows of tensor ``name``, or all, in memory of their own; reads and dequantizes all of it."""
         record, restore = self._tensors[name]
-        return restore(self._read_record(record))
+        return restore(self._read_record(record))[rows]
 
     def _rope_factors(self) -> np.ndarray | None:
         record = self._header.tensors.get(ROPE_FACTORS)

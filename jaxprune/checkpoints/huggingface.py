@@ -10,14 +10,16 @@ from jaxprune.checkpoints.casting import cast
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.checks import redundant_heads
 from jaxprune.checkpoints.companions import FolderCompanions
-from jaxprune.checkpoints.disk import require_space
+from jaxprune.disk import require_space
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.safetensors_folder import INDEX_FILE, SINGLE_FILE, SafetensorsFolder
+from jaxprune.checkpoints.stored_parameter import StoredParameter
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
 from jaxprune.checkpoints.tensors import TensorSpec
 from jaxprune.errors import RequestError
 from jaxprune.models import build_model
 from jaxprune.models.causal_lm import EMBED, CausalLM
+from jaxprune.sharding import own_parts
 from jaxprune.typing import Params
 
 _SHARD_BYTES = 5 * 10**9
@@ -84,19 +86,21 @@ class HuggingFaceWriter:
         return sum(spec.num_bytes for spec in self._specs.values())
 
     def write(self, section: str, params: Params) -> None:
-        """Writes the tensors of a section in their places."""
+        """Writes what this process has of a section's tensors in its place."""
         for path, tensor in self._model.owned_tensors(section).items():
-            array = np.asarray(params[path])
-            array = cast(array.T if tensor.is_kernel else array, self._specs[tensor.name].dtype, tensor.name)
-            self._files[self._weight_map[tensor.name]].write(tensor.name, array)
+            for index, array in own_parts(params[path]):
+                rows = index[-1 if tensor.is_kernel else 0].start or 0 if index else 0
+                array = cast(array.T if tensor.is_kernel else array, self._specs[tensor.name].dtype, tensor.name)
+                self._files[self._weight_map[tensor.name]].write(tensor.name, array, rows)
 
-    def read(self, section: str) -> dict[str, np.ndarray]:
+    def parameters(self, section: str) -> dict[str, StoredParameter]:
         """Returns what was written of a section, also by an interrupted run that this one continues."""
-        params = {}
-        for path, tensor in self._model.owned_tensors(section).items():
-            array = SafetensorsFile(self._folder / self._weight_map[tensor.name]).read(tensor.name)
-            params[path] = array.T if tensor.is_kernel else array
-        return params
+        return {
+            path: StoredParameter(
+                SafetensorsFile(self._folder / self._weight_map[tensor.name]), tensor, None, str(self._folder)
+            )
+            for path, tensor in self._model.owned_tensors(section).items()
+        }
 
     def finish(self) -> None:
         """Closes the files and writes the index, if there is more than one."""

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Array, Bool
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.tensors import TensorSpec
 from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import CausalLM, Tensor, block_section
+from jaxprune.sharding import own_parts
 
 MASKS_FILE = "masks.safetensors"
 _LAYOUT = (
@@ -45,12 +46,13 @@ class MaskWriter:
         metadata = {"format": "pt", "layout": _LAYOUT, "shapes": json.dumps(shapes)}
         self._file = StreamedSafetensors(folder / MASKS_FILE, specs, metadata)
 
-    def write(self, section: str, masks: Mapping[str, Bool[np.ndarray, "d_in d_out"]]) -> None:
-        """Writes the masks of a section's linears, True keeps."""
+    def write(self, section: str, masks: Mapping[str, Bool[np.ndarray | Array, "d_in d_out"]]) -> None:
+        """Writes what this process has of the masks of a section's linears, True keeps; split by outputs or not."""
         for linear, tensor in _linears(self._model, section).items():
-            mask = masks[linear]
-            assert mask.shape == tensor.shape[::-1], f"{tensor.name}: mask {mask.shape}"
-            self._file.write(tensor.name, np.packbits(mask.T, axis=1, bitorder="little"))
+            assert masks[linear].shape == tensor.shape[::-1], f"{tensor.name}: mask {masks[linear].shape}"
+            for index, mask in own_parts(masks[linear]):
+                outputs = index[1].start or 0 if index else 0
+                self._file.write(tensor.name, np.packbits(mask.T, axis=1, bitorder="little"), outputs)
 
     def finish(self) -> None:
         """Makes sure that all masks are on the disk."""

@@ -20,10 +20,10 @@ import numpy as np
 from jaxprune.checkpoints.casting import cast
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.companions import FolderCompanions
-from jaxprune.checkpoints.disk import full_disk, is_full, require_space
+from jaxprune.disk import full_disk, is_full, require_space
 from jaxprune.checkpoints.huggingface import model_of, output_specs
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
-from jaxprune.checkpoints.tensors import TensorSpec
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
 from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import CausalLM, Tensor
 from jaxprune.typing import Params
@@ -96,8 +96,8 @@ class OrbaxStore:
                 digest.update(path.read_bytes())
         return digest.hexdigest()
 
-    def read(self, name: str) -> np.ndarray:
-        """Returns a tensor in memory of its own; a kernel's is a transposed view."""
+    def read(self, name: str, rows: slice = ALL_ROWS) -> np.ndarray:
+        """Returns some rows of a tensor, or all; a kernel's is a transposed view. Reads all of it."""
         from orbax.checkpoint import v1 as ocp
 
         leaf, tensor = self._leaf_of[name]
@@ -119,7 +119,7 @@ class OrbaxStore:
                 f"{self._path}: {leaf} should be {spec.dtype} {list(shape)} and is {array.dtype} "
                 f"{list(array.shape)}; the checkpoint is damaged."
             )
-        return array.T if tensor.is_kernel else array
+        return (array.T if tensor.is_kernel else array)[rows]
 
 
 class OrbaxWriter:

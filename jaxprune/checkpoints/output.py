@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from jaxprune.checkpoints.disk import full_disk, is_full
+from jaxprune.disk import full_disk, is_full
 from jaxprune.errors import RequestError
 
 _LOCK = ".lock"
@@ -45,6 +45,11 @@ class OutputFolder:
         self._source = source
         self.is_resumed = False
         self._check()
+
+    @property
+    def partial(self) -> Path:
+        """The hidden folder that is written to inside the context."""
+        return self._partial
 
     def __enter__(self) -> Path:
         """Returns the hidden folder, which no other run has.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxprune.checkpoints.disk import full_disk, is_full
+from jaxprune.disk import full_disk, is_full, take_space
 from jaxprune.checkpoints.safetensors_header import DTYPE_NAMES, LENGTH_BYTES, read_header
-from jaxprune.checkpoints.tensors import TensorSpec
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
 from jaxprune.errors import RequestError
 
 # Of each tensor this many bytes from its middle go into the fingerprint: two models of one architecture have
@@ -41,11 +41,13 @@ class SafetensorsFile:
         self._offsets = header.offsets
         self._header = header.raw
 
-    def read(self, name: str) -> np.ndarray:
-        """Returns a tensor in memory of its own."""
+    def read(self, name: str, rows: slice = ALL_ROWS) -> np.ndarray:
+        """Returns some rows of a tensor, or all, in memory of their own; no more than them is read."""
         spec = self.specs[name]
-        array = np.empty(spec.shape, spec.dtype)
-        self._fill(as_bytes(array), name, 0)
+        start, stop, _ = rows.indices(spec.shape[0]) if spec.shape else (0, 0, 1)
+        shape = (stop - start, *spec.shape[1:]) if spec.shape else ()
+        array = np.empty(shape, spec.dtype)
+        self._fill(as_bytes(array), name, start * _row_bytes(spec))
         return array
 
     def read_bytes(self, name: str, start: int, stop: int) -> bytes:
@@ -104,25 +106,27 @@ class StreamedSafetensors:
                 file.seek(0)
                 file.write(header)
                 file.flush()
-                _allocate(file.fileno(), size)
+                take_space(file.fileno(), size)
         except OSError as error:
             if is_full(error):
                 raise full_disk(path.parent, size) from error
             raise
         self._missing = set() if self._is_resumed else set(specs)
 
-    def write(self, name: str, array: np.ndarray) -> None:
-        """Puts a tensor in its place; shape and dtype are those that were announced.
+    def write(self, name: str, array: np.ndarray, start: int = 0) -> None:
+        """Puts a tensor, or its rows from ``start`` on, in its place; in the dtype that was announced.
 
         Raises:
           RequestError: the disk is full.
         """
         spec = self._specs[name]
-        assert (array.shape, array.dtype) == spec, f"{name}: announced {spec}, got {array.shape} {array.dtype}"
+        fits = array.dtype == spec.dtype and array.shape[1:] == spec.shape[1:]
+        fits &= not spec.shape or start + len(array) <= spec.shape[0]
+        assert fits, f"{name}: announced {spec}, got {array.shape} {array.dtype} from row {start} on"
         view = as_bytes(np.ascontiguousarray(array))
         try:
             with self._path.open("r+b", buffering=0) as file:
-                file.seek(self._offsets[name])
+                file.seek(self._offsets[name] + start * _row_bytes(spec))
                 while len(view):
                     view = view[file.write(view) :]
         except OSError as error:
@@ -137,6 +141,10 @@ class StreamedSafetensors:
         assert not self._missing, f"{self._path}: never written: {sorted(self._missing)[:3]}"
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
+
+
+def _row_bytes(spec: TensorSpec) -> int:
+    return spec.num_bytes // spec.shape[0] if spec.shape and spec.shape[0] else 0
 
 
 def as_bytes(array: np.ndarray) -> memoryview:
@@ -163,10 +171,3 @@ def _layout(specs: Mapping[str, TensorSpec], metadata: Mapping[str, str]) -> tup
     start = LENGTH_BYTES + len(text)
     header = len(text).to_bytes(LENGTH_BYTES, "little") + text
     return header, {name: start + begin for name, begin in begins.items()}, start + position
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        os.truncate(descriptor, size)

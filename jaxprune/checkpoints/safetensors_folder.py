@@ -9,7 +9,7 @@ import numpy as np
 from jaxprune.checkpoints.checks import shortened
 from jaxprune.checkpoints.json_file import read_object
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile
-from jaxprune.checkpoints.tensors import TensorSpec
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
 from jaxprune.errors import RequestError
 
 SINGLE_FILE = "model.safetensors"
@@ -48,9 +48,9 @@ class SafetensorsFolder:
             self._files[name].update_fingerprint(digest)
         return digest.hexdigest()
 
-    def read(self, name: str) -> np.ndarray:
-        """Returns a tensor in memory of its own."""
-        return self._files[self.weight_map[name]].read(name)
+    def read(self, name: str, rows: slice = ALL_ROWS) -> np.ndarray:
+        """Returns some rows of a tensor, or all, in memory of their own; no more than them is read."""
+        return self._files[self.weight_map[name]].read(name, rows)
 
     def are_equal(self, first: str, second: str) -> bool:
         """Returns whether two tensors have the same shape, dtype and bits; reads them in pieces."""

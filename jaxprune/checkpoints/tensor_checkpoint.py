@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import transformers
 
-from jaxprune.checkpoints.casting import all_finite
 from jaxprune.checkpoints.checks import check_tensors
 from jaxprune.checkpoints.companions import Companions
+from jaxprune.checkpoints.stored_parameter import StoredParameter
 from jaxprune.checkpoints.tensors import TensorStore
-from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import CausalLM
 
 
@@ -61,19 +60,16 @@ class TensorCheckpoint:
         """Returns the stored dtype of every parameter of ``section``."""
         return {path: self._store.specs[tensor.name].dtype for path, tensor in self.model.tensors(section).items()}
 
+    def parameters(self, section: str, dtype: np.dtype | None = None) -> dict[str, StoredParameter]:
+        """Returns the parameters of ``section``, each read when it is indexed, and cast to ``dtype`` if one is given."""
+        return {
+            path: StoredParameter(self._store, tensor, dtype, self.reference)
+            for path, tensor in self.model.tensors(section).items()
+        }
+
     def read(self, section: str) -> dict[str, np.ndarray]:
         """Returns the parameters of ``section``; kernels are transposed views of what is stored."""
-        params = {}
-        for path, tensor in self.model.tensors(section).items():
-            array = self._store.read(tensor.name)
-            if not all_finite(array):
-                count = int(np.count_nonzero(~np.isfinite(array)))
-                raise RequestError(
-                    f"{self.reference}: tensor {tensor.name} holds {count} NaN or infinite values; "
-                    "the checkpoint is damaged or its training diverged."
-                )
-            params[path] = array.T if tensor.is_kernel else array
-        return params
+        return {path: parameter[()] for path, parameter in self.parameters(section).items()}
 
     def write_companions(self, folder: Path, dtype: np.dtype | None) -> None:
         """Writes config and tokenizer files to ``folder``, the config saying ``dtype`` if one is given."""

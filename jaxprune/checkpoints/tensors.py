@@ -11,6 +11,10 @@ WEIGHT_DTYPES = (np.dtype(np.float32), BFLOAT16, np.dtype(np.float16))
 """What weights may be stored as, here and in what is read."""
 
 
+ALL_ROWS = slice(None)
+"""Along the first axis: everything."""
+
+
 class TensorSpec(NamedTuple):
     """Shape and dtype of a stored tensor."""
 
@@ -40,9 +44,10 @@ class TensorStore(Protocol):
         """A sha256 that identifies the weights without reading all of them; the same on every run."""
         ...
 
-    def read(self, name: str) -> np.ndarray:
-        """Returns a tensor in memory of its own.
+    def read(self, name: str, rows: slice = ALL_ROWS) -> np.ndarray:
+        """Returns some rows of a tensor, or all, in memory of their own.
 
-        Nothing may stay mapped: the pages of a mapped file count as resident memory.
+        Nothing may stay mapped: the pages of a mapped file count as resident memory. Where a format allows it, no more
+        than the rows is read.
         """
         ...

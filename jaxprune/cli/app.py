@@ -71,6 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         console.err.print("interrupted; a prune that had begun is continued by the same command with --resume")
         sys.exit(1)
+    except Exception as error:
+        from jaxprune.distributed import leave
+
+        leave(error)
+        raise
 
 
 def _refuse(message: str) -> NoReturn:

@@ -74,10 +74,11 @@ def command(
         if parsed[i] in parsed[:i]:
             raise RequestError(f"--calibration {mixture} is the same as an earlier one; give each mixture once.")
     OutputFolder(out, overwrite=overwrite, source=model)
+    sizes = parse_mesh(mesh)
     settings: dict[str, Any] = {
         "method": chosen,
         "pattern": parse_pattern(pattern, within, chosen.default_scope),
-        "mesh": make_mesh(parse_mesh(mesh)),
+        "mesh": make_mesh(sizes, min(sum(mix.values()) for mix in parsed)),
         "dtype": parse_dtype(dtype),
         "compute_dtype": parse_compute_dtype(compute_dtype),
         "keep_models": keep_models,

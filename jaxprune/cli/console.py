@@ -51,8 +51,9 @@ def _without_nan(value: Any) -> Any:
 class WorkProgress:
     """A bar (or, without a terminal, lines) with phase, speed and time left."""
 
-    def __init__(self, title: str, total: int, unit: str = "tokens"):
-        """Starts at zero of ``total`` units."""
+    def __init__(self, title: str, total: int, unit: str = "tokens", *, is_shown: bool = True):
+        """Starts at zero of ``total`` units; of several processes one shows it."""
+        self._is_shown = is_shown
         self._title = title
         self._unit = unit
         self._total = max(total, 1)
@@ -66,7 +67,7 @@ class WorkProgress:
             rich.progress.TextColumn("{task.fields[rate]}"),
             rich.progress.TimeRemainingColumn(elapsed_when_finished=True),
             console=err,
-            disable=not err.is_terminal,
+            disable=not (is_shown and err.is_terminal),
             transient=True,
         )
         self._task = self._bar.add_task(title, total=self._total, rate="")
@@ -100,7 +101,7 @@ class WorkProgress:
 
     def _line(self) -> None:
         now = time.perf_counter()
-        if err.is_terminal or now - self._last_line < _LINE_EVERY_SECONDS:
+        if not self._is_shown or err.is_terminal or now - self._last_line < _LINE_EVERY_SECONDS:
             return
         self._last_line = now
         left = (self._total - self._done) / max(self._rate(), 1e-9)

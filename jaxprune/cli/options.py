@@ -36,8 +36,45 @@ Seed = Annotated[
 Mesh = Annotated[
     str | None,
     typer.Option(
-        help="Devices to use: data=4,model=2 splits sequences over 4 and weights over 2. Default: all devices on data.",
+        help="Devices to use: data=4,model=2 splits sequences over 4 and weights over 2. Default: all devices, as many "
+        "of them on data as have a sequence to work on.",
         show_default=False,
+    ),
+]
+HostMemory = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Gigabytes of hidden states that each process keeps in memory; more of them go to a file in TMPDIR. "
+        "Default: half of the machine's memory.",
+        show_default=False,
+    ),
+]
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Work together with the other processes of this SLURM job, Kubernetes JobSet or TPU pod, which are found "
+        "through it.",
+        rich_help_panel="Several processes",
+    ),
+]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT of the first process, where nothing says who the processes are; the same for all of them.",
+        show_default=False,
+        rich_help_panel="Several processes",
+    ),
+]
+NumProcesses = Annotated[
+    int | None,
+    typer.Option(help="How many processes there are.", show_default=False, rich_help_panel="Several processes"),
+]
+ProcessId = Annotated[
+    int | None,
+    typer.Option(
+        help="Which of them this is, from 0 on.", show_default=False, rich_help_panel="Several processes"
     ),
 ]
 ComputeDtype = Annotated[

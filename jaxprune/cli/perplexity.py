@@ -27,6 +27,11 @@ def command(
     ] = "windows",
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
+    host_memory: options.HostMemory = None,
+    distributed: options.Distributed = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
     json: options.Json = False,
 ) -> None:
     """Measure perplexity (exp of nats a token) and bits per byte in each language.
@@ -37,22 +42,36 @@ def command(
     [bold]Example:[/]  jaxprune perplexity gemma3-de --texts sample --languages de,en,sw --length 512 --windows 16
     """
     from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.distributed import first_then_others, is_first, start
     from jaxprune.errors import RequestError
     from jaxprune.jobs import perplexity as job
     from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
     from jaxprune.sharding import make_mesh, parse_mesh
 
+    start(automatic=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id)
     if texts is None:
         raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
     asked = [] if texts.startswith(job.TOKENS) else parse_languages(languages)
-    chosen_mesh, dtype = make_mesh(parse_mesh(mesh)), parse_compute_dtype(compute_dtype)
+    sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)
+    if sizes is not None:
+        make_mesh(sizes)
     with console.working(f"opening {model}"):
-        checkpoint = open_checkpoint(model)
+        checkpoint = first_then_others(lambda: open_checkpoint(model))
     with console.working("tokenizing"):
         prepared = job.prepare_windows(checkpoint, texts, asked, windows=windows, length=length, protocol=protocol)
-    with console.WorkProgress("perplexity", job.total_work(checkpoint, prepared)) as bar:
+    chosen = make_mesh(sizes, sum(len(of_language.tokens_NT) for of_language in prepared.values()))
+    with console.WorkProgress("perplexity", job.total_work(checkpoint, prepared), is_shown=is_first()) as bar:
         bar.phase(", ".join(prepared))
-        results = job.perplexity(checkpoint, prepared, mesh=chosen_mesh, compute_dtype=dtype, on_tokens=bar.advance)
+        results = job.perplexity(
+            checkpoint,
+            prepared,
+            mesh=chosen,
+            compute_dtype=dtype,
+            host_bytes=None if host_memory is None else int(host_memory * 1e9),
+            on_tokens=bar.advance,
+        )
+    if not is_first():
+        return
     result = job.as_json(results, prepared, texts)
     if json:
         console.print_json(result)

@@ -28,6 +28,14 @@ def command(
     combine: options.LanguageWeights = "sum",
     damping: options.Damping = None,
     mesh: options.Mesh = None,
+    data_parallel: Annotated[
+        str,
+        typer.Option(
+            help="What runs the scoring of one device on all of them: shard_map, or pmap (one process, a mesh of data "
+            "alone; the same bits)."
+        ),
+    ] = "shard_map",
+    host_memory: options.HostMemory = None,
     format: options.Format = "huggingface",
     dtype: options.Dtype = None,
     compute_dtype: options.ComputeDtype = None,
@@ -36,6 +44,10 @@ def command(
         typer.Option("--resume", help="Continue an interrupted run of the same request at its first unfinished block."),
     ] = False,
     overwrite: options.Overwrite = False,
+    distributed: options.Distributed = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
     json: options.Json = False,
 ) -> None:
     """Prune a model, calibrated in the languages that you choose.
@@ -47,29 +59,39 @@ def command(
     """
     from jaxprune.checkpoints import open_checkpoint
     from jaxprune.checkpoints.output import OutputFolder
+    from jaxprune.distributed import first_then_others, is_first, start, together
     from jaxprune.jobs import prune as job
     from jaxprune.jobs.calibrate import calibrate
     from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_format, parse_method
     from jaxprune.pruning.blockwise import Progress
+    from jaxprune.pruning.collecting import check_data_parallel
     from jaxprune.pruning.patterns import parse_pattern
     from jaxprune.sharding import make_mesh, parse_mesh
 
+    start(automatic=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id)
     # Whatever can be refused at once is, before a model is downloaded.
-    OutputFolder(out, overwrite=overwrite, resume=resume, source=model)
-    chosen = parse_method(method, combine=combine, damping=damping)
-    wanted = parse_pattern(pattern, within, chosen.default_scope)
-    settings: dict[str, Any] = {
-        "mesh": make_mesh(parse_mesh(mesh)),
-        "dtype": parse_dtype(dtype),
-        "format": parse_format(format),
-        "compute_dtype": parse_compute_dtype(compute_dtype),
-    }
+    with together():
+        OutputFolder(out, overwrite=overwrite, resume=resume, source=model)
+        chosen = parse_method(method, combine=combine, damping=damping)
+        wanted = parse_pattern(pattern, within, chosen.default_scope)
+        sizes = parse_mesh(mesh)
+        if sizes is not None:
+            check_data_parallel(data_parallel, make_mesh(sizes))
+        settings: dict[str, Any] = {
+            "dtype": parse_dtype(dtype),
+            "format": parse_format(format),
+            "compute_dtype": parse_compute_dtype(compute_dtype),
+            "host_bytes": None if host_memory is None else int(host_memory * 1e9),
+        }
     with console.working(f"opening {model}"):
-        checkpoint = open_checkpoint(model)
+        # What has to be downloaded, the first process downloads.
+        checkpoint = first_then_others(lambda: open_checkpoint(model))
         job.check_widths(checkpoint.model, wanted)
     with console.working("drawing calibration text"):
         drawn = calibrate(checkpoint, chosen, calibration, texts, samples=samples, length=length, seed=seed, fill=fill)
-    with console.WorkProgress("prune", job.total_work(checkpoint.model, chosen, drawn)) as bar:
+    settings["mesh"] = make_mesh(sizes, len(drawn.languages) if drawn else None)
+    settings["data_parallel"] = check_data_parallel(data_parallel, settings["mesh"])
+    with console.WorkProgress("prune", job.total_work(checkpoint.model, chosen, drawn), is_shown=is_first()) as bar:
         blocks = checkpoint.model.num_blocks
         progress = Progress(
             on_phase=lambda index, phase: bar.phase(f"block {min(index + 1, blocks)}/{blocks} {phase}"),
@@ -86,6 +108,8 @@ def command(
             progress=progress,
             **settings,
         )
+    if not is_first():
+        return
     if json:
         console.print_json(manifest)
     else:

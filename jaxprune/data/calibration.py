@@ -3,6 +3,7 @@
 Shapes: N sequences, T tokens in each.
 """
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from jaxprune.data.sequences import Calibration, check_vocabulary, make_calibrat
 from jaxprune.data.sources import TextSource, check_languages
 from jaxprune.data.token_files import load_tokens
 from jaxprune.data.tokenizing import BATCH_CHARACTERS, pack, take, tokenize, window_start
+from jaxprune.distributed import Arrays, share_out
 from jaxprune.errors import RequestError
 
 __all__ = [
@@ -42,6 +44,8 @@ def draw_calibration(
 ) -> Calibration:
     """Draws ``mix[language]`` sequences of ``length`` tokens for each language; no document serves twice.
 
+    Of several processes each reads some of the languages.
+
     Args:
       fill: ``document``: a random window of a random document whose tokenization is longer than the window,
         as published (Sun et al., 2023, https://arxiv.org/abs/2306.11695); special tokens only where the
@@ -63,13 +67,22 @@ def draw_calibration(
         raise RequestError(f"windows of {length} tokens hold no text; ask for {len(start) + 1} or more (--length).")
     check_languages(source, list(mix))
     draw = _draw_packed if fill == "packed" else _draw_windows
-    tokens: dict[str, np.ndarray] = {}
-    documents: dict[str, int | None] = {}
-    for language, count in mix.items():
+
+    def draw_language(language: str) -> Arrays:
         stream = iter(source.documents(language, "calibration", seed=seed))
-        drawn = draw(tokenizer, stream, count, length, label=f"{language} of {source.reference}", seed=seed)
-        tokens[language], documents[language] = drawn
-    return make_calibration(tokens, texts=source.reference, documents=documents, fill=fill, seed=seed)
+        label = f"{language} of {source.reference}"
+        tokens_NT, documents = draw(tokenizer, stream, mix[language], length, label=label, seed=seed)
+        return {"tokens": tokens_NT, "documents": np.asarray(documents)}
+
+    drawn = share_out([functools.partial(draw_language, language) for language in mix])
+    by_language = dict(zip(mix, drawn, strict=True))
+    return make_calibration(
+        {language: of_language["tokens"] for language, of_language in by_language.items()},
+        texts=source.reference,
+        documents={language: int(of_language["documents"]) for language, of_language in by_language.items()},
+        fill=fill,
+        seed=seed,
+    )
 
 
 def _draw_packed(

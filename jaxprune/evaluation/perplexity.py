@@ -1,6 +1,7 @@
 """Perplexity: exp of the mean negative log-likelihood of a token, here of windows scored from their second token on.
 
-Shapes: N windows, B windows in a microbatch, T tokens, D hidden size, V vocabulary, C tokens scored together.
+Shapes: N windows, B windows in a microbatch, T tokens, D hidden size, V vocabulary, C tokens of a window scored
+together.
 """
 
 import dataclasses
@@ -16,15 +17,14 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxprune.data.windows import Windows
+from jaxprune.distributed import gather_rows, together
 from jaxprune.errors import RequestError
+from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import HEAD, CausalLM
-from jaxprune.sharding import place_params
-from jaxprune.sweep import OnTokens, ReadSection, Sweep, make_microbatches
+from jaxprune.sharding import place_batch, place_params
+from jaxprune.sweep import OnTokens, ReadSection, Sweep
 from jaxprune.typing import Params
 
-# Hidden states of the windows that go through the model together. Past it, languages take turns and the blocks
-# are read again: time for memory.
-_HIDDEN_BYTES = 4 * 2**30
 # Logits in memory at a time, in numbers.
 _LOGITS = 2**27
 
@@ -49,33 +49,42 @@ class LanguagePerplexity:
     windows: int
 
 
-@functools.partial(jax.jit, static_argnames=("model",))
+@functools.partial(jax.jit, static_argnames=("model", "size"))
 def _score(
-    model: CausalLM, params: Params, x_1CD: Float[Array, "1 C D"], labels_1C: Int[Array, "1 C"]
-) -> Float[Array, "1 C"]:
-    logits_1CV = model.unembed(params, x_1CD)
-    return optax.softmax_cross_entropy_with_integer_labels(logits_1CV, labels_1C)
+    model: CausalLM,
+    params: Params,
+    x_BTD: Float[Array, "B T D"],
+    tokens_BT: Int[Array, "B T"],
+    start: Int[Array, ""],
+    size: int,
+) -> Float[Array, "B C"]:
+    """Returns the nats of the ``size`` tokens after token ``start`` of each window."""
+    x_BCD = jax.lax.dynamic_slice_in_dim(x_BTD, start, size, axis=1)
+    labels_BC = jax.lax.dynamic_slice_in_dim(tokens_BT, start + 1, size, axis=1)
+    return optax.softmax_cross_entropy_with_integer_labels(model.unembed(params, x_BCD), labels_BC)
 
 
 def _losses(
-    model: CausalLM, params: Params, x_BTD: Float[Array, "B T D"], tokens_BT: Int[np.ndarray, "B T"]
+    model: CausalLM, params: Params, x_BTD: Float[Array, "B T D"], tokens_BT: Int[Array, "B T"], *, per_device: int
 ) -> Float[np.ndarray, "B T_less_1"]:
     """Returns the negative log-likelihood of every token but the first, in nats.
 
-    Logits of a vocabulary of 256 thousand dwarf everything else, so they are made for a slice of the tokens at a time;
-    in a loop of Python's, because XLA's loops on a CPU run what is in them on fewer threads.
+    Logits of a vocabulary of 256 thousand dwarf everything else, so they are made for a few tokens of every window at a
+    time; in a loop of Python's, because XLA's loops on a CPU run what is in them on fewer threads.
+
+    Args:
+      per_device: windows that one device has.
     """
-    batch, num_tokens, width = x_BTD.shape
-    count = batch * (num_tokens - 1)
-    chunk = min(count, max(16, _LOGITS // model.config.vocab_size))
-    fill = -count % chunk
-    x_ND = jnp.pad(x_BTD[:, :-1].reshape(count, width), ((0, fill), (0, 0)))
-    labels_N = jnp.pad(jnp.asarray(tokens_BT[:, 1:]).reshape(count), (0, fill))
-    losses = [
-        np.asarray(_score(model, params, x_ND[None, start : start + chunk], labels_N[None, start : start + chunk]))
-        for start in range(0, count, chunk)
-    ]
-    return np.concatenate(losses, axis=1)[0, :count].reshape(batch, num_tokens - 1)
+    count = tokens_BT.shape[1] - 1
+    num_chunks = -(-count * per_device * model.config.vocab_size // _LOGITS)
+    size = -(-count // min(num_chunks, count))
+    # The last chunk starts early enough to be as long as the others.
+    starts = [min(start, count - size) for start in range(0, count, size)]
+    chunks = [gather_rows(_score(model, params, x_BTD, tokens_BT, np.int32(start), size)) for start in starts]
+    losses = np.empty((len(tokens_BT), count), np.float32)
+    for start, chunk in zip(starts, chunks, strict=True):
+        losses[:, start : start + size] = chunk
+    return losses
 
 
 def token_losses(
@@ -85,6 +94,7 @@ def token_losses(
     *,
     mesh: Mesh,
     dtype: np.dtype,
+    host_bytes: int | None = None,
     on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, np.ndarray]:
     """Returns for each language the nats of every predicted token, float32 ``[N, T - 1]``.
@@ -92,17 +102,20 @@ def token_losses(
     Args:
       read: gives a section's weights; at most one block is held at a time.
       windows: int32 token ids ``[N, T]`` by language, of one length.
+      host_bytes: hidden states that may lie in this process's memory; None: half of what the machine has.
       on_tokens: told the tokens computed, counted once a block and once for the head.
     """
     languages = [language for language, tokens in windows.items() for _ in tokens]
     tokens_NT = np.concatenate(list(windows.values()))
-    batches = make_microbatches(tokens_NT, languages, mesh=mesh)
-    sweep = Sweep(model, batches, mesh=mesh, dtype=dtype)
+    batches = make_microbatches(tokens_NT, languages, data=mesh.shape["data"])
+    sweep = Sweep(model, batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes)
     sweep.run_all(read, on_tokens)
-    params = place_params(mesh, read(HEAD))
+    with together():
+        params = place_params(mesh, read(HEAD))
     losses: dict[str, list[np.ndarray]] = {language: [] for language in windows}
     for batch, x_BTD in sweep.states():
-        scored = _losses(model, params, x_BTD, batch.tokens_BT)
+        tokens_BT = place_batch(mesh, batch.tokens_BT)
+        scored = _losses(model, params, x_BTD, tokens_BT, per_device=len(batch.tokens_BT) // mesh.shape["data"])
         scored = scored[: batch.num_sequences]
         if not np.isfinite(scored).all():
             raise RequestError(
@@ -121,29 +134,13 @@ def perplexities(
     *,
     mesh: Mesh,
     dtype: np.dtype,
+    host_bytes: int | None = None,
     on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, LanguagePerplexity]:
     """Returns the perplexity of each language's windows."""
-    results = {}
-    for group in _affordable_groups(windows, model.config.hidden_size * np.dtype(dtype).itemsize):
-        tokens = {language: windows[language].tokens_NT for language in group}
-        losses = token_losses(read, model, tokens, mesh=mesh, dtype=dtype, on_tokens=on_tokens)
-        results |= {language: _summarise(losses[language], windows[language].num_bytes) for language in group}
-    return results
-
-
-def _affordable_groups(windows: Mapping[str, Windows], bytes_per_token: int) -> list[list[str]]:
-    """Returns the languages in groups whose hidden states fit the limit together, at least one in each."""
-    groups: list[list[str]] = []
-    room = 0
-    for language, of_language in windows.items():
-        needed = of_language.tokens_NT.size * bytes_per_token
-        if not groups or needed > room:
-            groups.append([])
-            room = _HIDDEN_BYTES
-        groups[-1].append(language)
-        room -= needed
-    return groups
+    tokens = {language: of_language.tokens_NT for language, of_language in windows.items()}
+    losses = token_losses(read, model, tokens, mesh=mesh, dtype=dtype, host_bytes=host_bytes, on_tokens=on_tokens)
+    return {language: _summarise(losses[language], windows[language].num_bytes) for language in windows}
 
 
 def _summarise(losses: np.ndarray, num_bytes: int | None) -> LanguagePerplexity:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from jaxprune.checkpoints import create_writer
-from jaxprune.checkpoints.casting import read_as
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.output import OutputFolder
 
@@ -33,16 +32,13 @@ def convert(
     """
     model = checkpoint.model
     parameters = 0
-    read = read_as(checkpoint, dtype)
     with OutputFolder(out, overwrite=overwrite, source=checkpoint.reference) as folder:
         writer = create_writer(folder, checkpoint, format=format, dtype=dtype)
         for section in model.sections:
             on_section(section)
-            params = read(section)
+            params = checkpoint.parameters(section, dtype)
             parameters += sum(params[path].size for path in model.owned_tensors(section))
             writer.write(section, params)
-            # Before the next section is read: one at a time is in memory.
-            del params
         writer.finish()
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {

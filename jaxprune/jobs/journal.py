@@ -42,9 +42,11 @@ class Journal:
                     "that request, or start again without --resume."
                 )
 
-    def add(self, block: Mapping[str, Any]) -> None:
-        """Records a block whose weights and masks are on the disk."""
+    def add(self, block: Mapping[str, Any], *, on_disk: bool = True) -> None:
+        """Records a block whose weights and masks are on the disk; of several processes one writes that down."""
         self.blocks.append(dict(block))
+        if not on_disk:
+            return
         unfinished = self._path.with_suffix(".new")
         with unfinished.open("w", encoding="utf-8") as file:
             json.dump({"request": self._request, "blocks": self.blocks}, file)

@@ -1,6 +1,7 @@
 """Measures a checkpoint's perplexity in several languages."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxprune.data import check_languages, open_texts
 from jaxprune.data.calibration import check_vocabulary, refuse_overlap
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.windows import Windows, evaluation_windows, load_windows
+from jaxprune.distributed import Arrays, share_out
 from jaxprune.evaluation.perplexity import LanguagePerplexity, perplexities
 from jaxprune.jobs.manifest import read_manifest
 from jaxprune.sweep import OnTokens
@@ -40,11 +42,19 @@ def prepare_windows(
         source = open_texts(texts)
         check_languages(source, list(languages))
         tokenizer = checkpoint.tokenizer()
-        prepared = {
-            language: evaluation_windows(
+
+        def cut(language: str) -> Arrays:
+            cut_out = evaluation_windows(
                 source, tokenizer, language, windows=windows or 64, length=length, protocol=protocol
             )
-            for language in languages
+            known = {} if cut_out.num_bytes is None else {"num_bytes": np.asarray(cut_out.num_bytes)}
+            return {"tokens": cut_out.tokens_NT, **known}
+
+        # Of several processes each reads some of the languages.
+        shared = share_out([functools.partial(cut, language) for language in languages])
+        prepared = {
+            language: Windows(arrays["tokens"], int(arrays["num_bytes"]) if "num_bytes" in arrays else None)
+            for language, arrays in zip(languages, shared, strict=True)
         }
     manifest = read_manifest(checkpoint.reference)
     for of_language in prepared.values():
@@ -66,10 +76,19 @@ def perplexity(
     *,
     mesh: Mesh,
     compute_dtype: np.dtype,
+    host_bytes: int | None = None,
     on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, LanguagePerplexity]:
     """Returns the perplexity of each language's windows, reading one block of the checkpoint at a time."""
-    return perplexities(checkpoint.read, checkpoint.model, windows, mesh=mesh, dtype=compute_dtype, on_tokens=on_tokens)
+    return perplexities(
+        checkpoint.parameters,
+        checkpoint.model,
+        windows,
+        mesh=mesh,
+        dtype=compute_dtype,
+        host_bytes=host_bytes,
+        on_tokens=on_tokens,
+    )
 
 
 def as_json(results: Mapping[str, LanguagePerplexity], windows: Mapping[str, Windows], texts: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Prunes a checkpoint into a new one, one block at a time from disk to disk."""
 
+import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import shutil
 import time
@@ -14,21 +16,22 @@ from jax.sharding import Mesh
 
 import jaxprune
 from jaxprune.checkpoints import create_writer, open_checkpoint
-from jaxprune.checkpoints.casting import read_as
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.huggingface import HuggingFaceWriter
 from jaxprune.checkpoints.masks import MaskWriter
 from jaxprune.checkpoints.output import OutputFolder
 from jaxprune.data.calibration import Calibration, check_vocabulary
+from jaxprune.distributed import first_then_others, from_first, is_first, together
 from jaxprune.errors import RequestError
 from jaxprune.jobs.journal import Journal
 from jaxprune.jobs.manifest import METADATA_FOLDER, write_manifest
+from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.pruning.blockwise import Progress, PrunedBlock, prune_blocks
+from jaxprune.pruning.collecting import DataParallel
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
-from jaxprune.sharding import place_params
-from jaxprune.sweep import Sweep, make_microbatches
+from jaxprune.sweep import Sweep, read_ahead
 
 _UNFINISHED = "unfinished"
 
@@ -53,9 +56,14 @@ def prune(
     format: str = "huggingface",
     resume: bool = False,
     overwrite: bool = False,
+    data_parallel: DataParallel = "shard_map",
+    host_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the pruned model to the folder ``out`` and returns its manifest.
+
+    Several processes call this together, on a folder that all of them see: each reads and writes the weights that its
+    devices have, the first one everything that there is once.
 
     Args:
       calibration: sequences with their languages; None only for a method that needs none.
@@ -63,6 +71,8 @@ def prune(
       dtype: of the written weights; calibration sees them as they will be written. None: the source's.
       format: ``huggingface`` or ``orbax``.
       resume: continue an interrupted run of the same request, if there is one.
+      data_parallel: what runs the scoring of one device on all of them.
+      host_bytes: hidden states that may lie in each process's memory; None: half of what the machine has.
 
     Raises:
       RequestError: the request cannot be met; nothing is left under ``out``.
@@ -76,7 +86,7 @@ def prune(
     check_widths(model, pattern)
     if calibration is not None:
         check_vocabulary(calibration.tokens_NT, model.config.vocab_size)
-    read = read_as(checkpoint, dtype)
+    read = functools.partial(checkpoint.parameters, dtype=dtype)
     start = time.perf_counter()
     request = {
         "model": checkpoint.reference,
@@ -89,40 +99,63 @@ def prune(
         "compute_dtype": str(np.dtype(compute_dtype)),
         "mesh": dict(mesh.shape),
     }
-    with OutputFolder(out, overwrite=overwrite, resume=resume, source=checkpoint.reference) as folder:
-        (folder / METADATA_FOLDER).mkdir(exist_ok=True)
-        journal = Journal(folder / METADATA_FOLDER, request)
+    with contextlib.ExitStack() as stack:
+        output = OutputFolder(out, overwrite=overwrite, resume=resume, source=checkpoint.reference)
         # Unfinished work is safetensors whatever is asked for: written in place and read again when a run is resumed.
-        unfinished = folder if format == "huggingface" else folder / _UNFINISHED
-        unfinished.mkdir(exist_ok=True)
-        checkpoint.write_companions(unfinished, dtype)
-        writer = HuggingFaceWriter(unfinished, checkpoint, dtype=dtype)
-        masks = MaskWriter(folder / METADATA_FOLDER, model)
+        unfinished = output.partial if format == "huggingface" else output.partial / _UNFINISHED
+
+        def begin() -> tuple[Journal, HuggingFaceWriter, MaskWriter]:
+            if is_first():
+                stack.enter_context(output)
+                (output.partial / METADATA_FOLDER).mkdir(exist_ok=True)
+                unfinished.mkdir(exist_ok=True)
+                checkpoint.write_companions(unfinished, dtype)
+            return (
+                Journal(output.partial / METADATA_FOLDER, request),
+                HuggingFaceWriter(unfinished, checkpoint, dtype=dtype),
+                MaskWriter(output.partial / METADATA_FOLDER, model),
+            )
+
+        journal, writer, masks = first_then_others(begin)
         sweep = None
         with progress.phase(0, "embed"):
-            writer.write(EMBED, read(EMBED))
+            with together():
+                writer.write(EMBED, read(EMBED))
             if calibration is not None:
-                batches = make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh)
-                sweep = Sweep(model, batches, mesh=mesh, dtype=compute_dtype)
+                batches = make_microbatches(calibration.tokens_NT, calibration.languages, data=mesh.shape["data"])
+                sweep = Sweep(model, batches, mesh=mesh, dtype=compute_dtype, host_bytes=host_bytes)
                 sweep.embed(read)
-        first = len(journal.blocks)
+        first = from_first(len(journal.blocks))
         if sweep is not None:
             _replay(sweep, writer, first, progress)
-        for block in prune_blocks(read, sweep, model, method, pattern, mesh=mesh, progress=progress, first=first):
+        for block in prune_blocks(
+            read,
+            sweep,
+            model,
+            method,
+            pattern,
+            mesh=mesh,
+            progress=progress,
+            first=first,
+            data_parallel=data_parallel,
+        ):
             with progress.phase(block.index, "write"):
                 section = block_section(block.index)
-                writer.write(section, block.params)
-                masks.write(section, block.masks)
-                journal.add(_entry(model, block))
+                with together():
+                    writer.write(section, block.params)
+                    masks.write(section, block.masks)
+                # Only now have all processes written theirs.
+                journal.add(_entry(model, block), on_disk=is_first())
                 if sweep is None:
                     progress.on_tokens(1)
-        with progress.phase(model.num_blocks, "head"):
+        with progress.phase(model.num_blocks, "head"), together():
             writer.write(HEAD, read(HEAD))
             masks.finish()
-            writer.finish()
-            if unfinished != folder:
-                _rewrite(unfinished, folder, format)
-            journal.finish()
+            if is_first():
+                writer.finish()
+                if unfinished != output.partial:
+                    _rewrite(unfinished, output.partial, format)
+                journal.finish()
         manifest = {
             "jaxprune": jaxprune.__version__,
             "method": request["method"],
@@ -141,7 +174,8 @@ def prune(
             "resumed_at_block": first if first else None,
             "seconds": {**progress.seconds, "total": time.perf_counter() - start},
         }
-        write_manifest(folder, manifest)
+        if is_first():
+            write_manifest(output.partial, manifest)
     return manifest
 
 
@@ -150,16 +184,16 @@ def _rewrite(unfinished: Path, folder: Path, format: str) -> None:
     pruned = open_checkpoint(str(unfinished))
     writer = create_writer(folder, pruned, format=format, dtype=None)
     for section in pruned.model.sections:
-        writer.write(section, pruned.read(section))
+        writer.write(section, pruned.parameters(section))
     writer.finish()
     shutil.rmtree(unfinished)
 
 
 def _replay(sweep: Sweep, writer: HuggingFaceWriter, first: int, progress: Progress) -> None:
     """Takes the hidden states through the blocks that an interrupted run has pruned."""
-    for index in range(min(first, sweep.model.num_blocks - 1)):
+    done = range(min(first, sweep.model.num_blocks - 1))
+    for index, params in read_ahead(writer.parameters, done, mesh=sweep.mesh):
         with progress.phase(index, "replay"):
-            params = place_params(sweep.mesh, writer.read(block_section(index)))
             sweep.advance(index, params, lambda tokens: progress.on_tokens(2 * tokens))
 
 
@@ -169,7 +203,7 @@ def _entry(model: CausalLM, block: PrunedBlock) -> dict[str, Any]:
     names = {linear: tensors[f"{linear}/kernel"].name for linear in block.masks}
     return {
         "kernels": {
-            names[linear]: {"weights": mask.size, "pruned": mask.size - int(np.count_nonzero(mask))}
+            names[linear]: {"weights": mask.size, "pruned": mask.size - block.num_kept[linear]}
             for linear, mask in block.masks.items()
         },
         "diagnostics": {names[linear]: found for linear, found in block.diagnostics.items() if found},

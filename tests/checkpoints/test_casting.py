@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jaxprune.checkpoints import casting, open_checkpoint
-from jaxprune.checkpoints.casting import all_finite, cast, read_as
+from jaxprune.checkpoints.casting import all_finite, cast
 from jaxprune.errors import RequestError
 from tests.tiny import tiny_params, write_tiny_checkpoint
 
@@ -57,9 +57,8 @@ def test_sections_are_read_in_the_asked_precision(tmp_path):
     checkpoint = open_checkpoint(str(tmp_path / "m"))
     expected = tiny_params(checkpoint.config, seed=3)
     for dtype in (None, np.dtype(ml_dtypes.bfloat16)):
-        read = read_as(checkpoint, dtype)
         for section in checkpoint.model.sections:
-            found = read(section)
+            found = checkpoint.parameters(section, dtype)
             assert found.keys() == expected[section].keys()
             for path, value in expected[section].items():
                 np.testing.assert_array_equal(found[path], value if dtype is None else value.astype(dtype))

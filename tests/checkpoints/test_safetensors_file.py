@@ -10,7 +10,8 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from jaxprune.checkpoints import disk, safetensors_file
+from jaxprune import disk
+from jaxprune.checkpoints import safetensors_file
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.tensors import TensorSpec
 from jaxprune.errors import RequestError

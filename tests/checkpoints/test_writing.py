@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers
 
-from jaxprune.checkpoints import create_writer, disk, open_checkpoint
+from jaxprune import disk
+from jaxprune.checkpoints import create_writer, open_checkpoint
 from jaxprune.checkpoints.huggingface import HuggingFaceWriter
 from jaxprune.errors import RequestError
 from jaxprune.models import FAMILIES

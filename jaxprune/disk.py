@@ -1,4 +1,4 @@
-"""What to say when there is no room left."""
+"""Room on a disk: taken at once, and what to say when there is none left."""
 
 import errno
 import os
@@ -33,6 +33,14 @@ def require_space(folder: Path, needed: int) -> None:
     """
     if needed > _free(folder):
         raise full_disk(folder, needed)
+
+
+def take_space(descriptor: int, size: int) -> None:
+    """Makes an open file ``size`` bytes long, with all its space taken where the system can do that."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
 
 
 def _free(folder: Path) -> int:
