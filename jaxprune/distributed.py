@@ -3,20 +3,20 @@
 Alone, a process is the first and only one, and nothing here costs anything.
 """
 
+import atexit
 import contextlib
 import io
-import logging
-import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import jax
 import numpy as np
+from jax._src import distributed  # nothing public tells the coordinator's address that was detected
 from jax.experimental import multihost_utils
 
 from jaxprune.errors import RequestError
+from jaxprune.lifeline import Lifeline, end_without_the_others
 
 # A process that has died is missed after this time; what it was needed for fails in the others then at the latest.
 _HEARTBEAT_SECONDS = 30
@@ -24,16 +24,12 @@ _HEARTBEAT_SECONDS = 30
 # How long the others wait for a process that has not come up.
 _START_SECONDS = 300
 
-_logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 Arrays = dict[str, np.ndarray]
 
 
-def start(
-    *, automatic: bool, coordinator: str | None, num_processes: int | None, process_id: int | None
-) -> None:
+def start(*, automatic: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
     """Joins the other processes, if there are to be any; before JAX is used for anything else.
 
     Args:
@@ -53,8 +49,8 @@ def start(
     if missing and (not automatic or len(missing) < len(given)):
         raise RequestError(
             f"several processes need --coordinator HOST:PORT, --num-processes N and --process-id I; "
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not given. Give all three, or --distributed "
-            "alone where SLURM, Kubernetes or a TPU pod starts the processes."
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not given. Give all three, or "
+            "--distributed alone where SLURM, Kubernetes or a TPU pod starts the processes."
         )
     if coordinator is not None:
         _check_explicit(coordinator, num_processes, process_id)
@@ -72,6 +68,9 @@ def start(
             f"the processes did not find each other ({reason}); check that all of them were started, with the same "
             "--coordinator HOST:PORT and --num-processes, and that they can reach that port."
         ) from error
+    if jax.process_count() > 1:
+        host = (distributed.global_state.coordinator_address or "").rpartition(":")[0].strip("[]")
+        atexit.register(Lifeline(host, jax.process_index(), jax.process_count(), lambda mine: _gather(mine)[0]).let_go)
 
 
 def _check_explicit(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
@@ -88,28 +87,16 @@ def _check_explicit(coordinator: str, num_processes: int | None, process_id: int
 
 
 def leave(error: BaseException) -> None:
-    """Ends this process, if it is one of several, without waiting for the others: they are not coming.
+    """Ends this process after ``error``, if it is one of several, without waiting for the others.
 
-    Returns only in a process that is alone, or did not get as far as meeting the others.
+    Returns only in a process that is alone.
     """
     if not jax.distributed.is_initialized() or jax.process_count() == 1:
         return
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        _logger.error(
-            "process %d of %d lost the others (%s). One of them has ended, or the network has; look at its log, then "
-            "start all of them again with --resume: blocks that are done are not done again.",
-            jax.process_index(),
-            jax.process_count(),
-            str(error).strip().splitlines()[0],
-        )
-    else:
+    if not isinstance(error, jax.errors.JaxRuntimeError):
         traceback.print_exception(error)
-    for handler in logging.getLogger("jaxprune").handlers:
-        handler.flush()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # The ordinary way out waits for every process at a barrier, and dies there with a page of internals.
-    os._exit(1)
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    end_without_the_others(jax.process_index(), reason)
 
 
 def is_first() -> bool:
@@ -170,7 +157,8 @@ def share_out(tasks: Sequence[Callable[[], Arrays]]) -> list[Arrays]:
     if count == 1:
         return [done[i] for i in range(len(tasks))]
     packed = io.BytesIO()
-    np.savez(packed, **{f"{i}/{name}": array for i, arrays in done.items() for name, array in arrays.items()})
+    named = {f"{i}/{name}": array for i, arrays in done.items() for name, array in arrays.items()}
+    np.savez(packed, allow_pickle=False, **named)
     results: list[Arrays] = [{} for _ in tasks]
     for message in _gather(packed.getvalue()):
         with np.load(io.BytesIO(message), allow_pickle=False) as arrays:

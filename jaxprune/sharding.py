@@ -105,7 +105,7 @@ def param_sharding(mesh: Mesh, path: str, shape: tuple[int, ...]) -> NamedShardi
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, "model"))
 
 
-def solve_sharding(mesh: Mesh, shape: tuple[int, int]) -> NamedSharding:
+def solve_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
     """Splits a kernel by outputs, which are pruned independently, over as many devices as divide them."""
     for axes in (AXES, ("model",), ("data",)):
         if shape[1] % np.prod([mesh.shape[axis] for axis in axes]) == 0:

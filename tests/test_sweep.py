@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxprune.microbatches import make_microbatches
 from jaxprune.models import FAMILIES, build_model
 from jaxprune.models.causal_lm import block_section
 from jaxprune.sharding import make_mesh
-from jaxprune.microbatches import make_microbatches
 from jaxprune.sweep import Sweep
 from tests.tiny import tiny_config
 
@@ -32,7 +32,6 @@ def test_a_microbatch_holds_one_language_and_every_sequence_is_in_one():
 
 def test_the_batch_size_fits_the_languages():
     """Two windows of each of eight languages are no reason to compute eight rows for each."""
-    mesh = make_mesh(MESH)
     few = make_microbatches(np.zeros((16, 512), np.int32), ("a", "b", "c", "d", "e", "f", "g", "h") * 2, data=1)
     assert {b.tokens_BT.shape[0] for b in few} == {2}
     many = make_microbatches(np.zeros((64, 512), np.int32), ("de",) * 64, data=1)

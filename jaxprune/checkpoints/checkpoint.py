@@ -39,7 +39,7 @@ class Checkpoint(Protocol):
         ...
 
     def parameters(self, section: str, dtype: np.dtype | None = None) -> dict[str, StoredParameter]:
-        """Returns the parameters of ``section``, each read when it is indexed, and cast to ``dtype`` if one is given."""
+        """Returns the parameters of ``section``, each read when it is indexed, cast to ``dtype`` if one is given."""
         ...
 
     def read(self, section: str) -> dict[str, np.ndarray]:

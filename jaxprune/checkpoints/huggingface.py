@@ -10,12 +10,12 @@ from jaxprune.checkpoints.casting import cast
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.checks import redundant_heads
 from jaxprune.checkpoints.companions import FolderCompanions
-from jaxprune.disk import require_space
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.safetensors_folder import INDEX_FILE, SINGLE_FILE, SafetensorsFolder
 from jaxprune.checkpoints.stored_parameter import StoredParameter
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
 from jaxprune.checkpoints.tensors import TensorSpec
+from jaxprune.disk import require_space
 from jaxprune.errors import RequestError
 from jaxprune.models import build_model
 from jaxprune.models.causal_lm import EMBED, CausalLM

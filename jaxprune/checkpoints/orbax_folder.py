@@ -20,10 +20,10 @@ import numpy as np
 from jaxprune.checkpoints.casting import cast
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.companions import FolderCompanions
-from jaxprune.disk import full_disk, is_full, require_space
 from jaxprune.checkpoints.huggingface import model_of, output_specs
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
 from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
+from jaxprune.disk import full_disk, is_full, require_space
 from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import CausalLM, Tensor
 from jaxprune.typing import Params

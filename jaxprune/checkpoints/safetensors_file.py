@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxprune.disk import full_disk, is_full, take_space
 from jaxprune.checkpoints.safetensors_header import DTYPE_NAMES, LENGTH_BYTES, read_header
 from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
+from jaxprune.disk import full_disk, is_full, take_space
 from jaxprune.errors import RequestError
 
 # Of each tensor this many bytes from its middle go into the fingerprint: two models of one architecture have

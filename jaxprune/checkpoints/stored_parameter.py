@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxprune.checkpoints.casting import all_finite, cast
-from jaxprune.checkpoints.tensors import ALL_ROWS, TensorStore
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorReader
 from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import Tensor
 
@@ -17,7 +17,7 @@ class StoredParameter:
     Rows of what is stored are outputs of a kernel: a device that has some outputs reads these and no others.
     """
 
-    def __init__(self, store: TensorStore, tensor: Tensor, dtype: np.dtype | None, reference: str):
+    def __init__(self, store: TensorReader, tensor: Tensor, dtype: np.dtype | None, reference: str):
         """Reads nothing yet.
 
         Args:

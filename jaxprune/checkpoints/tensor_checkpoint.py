@@ -61,7 +61,7 @@ class TensorCheckpoint:
         return {path: self._store.specs[tensor.name].dtype for path, tensor in self.model.tensors(section).items()}
 
     def parameters(self, section: str, dtype: np.dtype | None = None) -> dict[str, StoredParameter]:
-        """Returns the parameters of ``section``, each read when it is indexed, and cast to ``dtype`` if one is given."""
+        """Returns the parameters of ``section``, each read when it is indexed, cast to ``dtype`` if one is given."""
         return {
             path: StoredParameter(self._store, tensor, dtype, self.reference)
             for path, tensor in self.model.tensors(section).items()

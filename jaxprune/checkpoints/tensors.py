@@ -31,17 +31,12 @@ class TensorSpec(NamedTuple):
 
 
 @runtime_checkable
-class TensorStore(Protocol):
+class TensorReader(Protocol):
     """Tensors with Hugging Face names and shapes."""
 
     @property
     def specs(self) -> Mapping[str, TensorSpec]:
         """Every tensor that is stored."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """A sha256 that identifies the weights without reading all of them; the same on every run."""
         ...
 
     def read(self, name: str, rows: slice = ALL_ROWS) -> np.ndarray:
@@ -50,4 +45,14 @@ class TensorStore(Protocol):
         Nothing may stay mapped: the pages of a mapped file count as resident memory. Where a format allows it, no more
         than the rows is read.
         """
+        ...
+
+
+@runtime_checkable
+class TensorStore(TensorReader, Protocol):
+    """All the tensors of a model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A sha256 that identifies the weights without reading all of them; the same on every run."""
         ...

@@ -73,9 +73,7 @@ NumProcesses = Annotated[
 ]
 ProcessId = Annotated[
     int | None,
-    typer.Option(
-        help="Which of them this is, from 0 on.", show_default=False, rich_help_panel="Several processes"
-    ),
+    typer.Option(help="Which of them this is, from 0 on.", show_default=False, rich_help_panel="Several processes"),
 ]
 ComputeDtype = Annotated[
     str | None,

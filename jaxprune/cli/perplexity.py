@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, options, processes
 
 
 def command(
@@ -42,13 +42,13 @@ def command(
     [bold]Example:[/]  jaxprune perplexity gemma3-de --texts sample --languages de,en,sw --length 512 --windows 16
     """
     from jaxprune.checkpoints import open_checkpoint
-    from jaxprune.distributed import first_then_others, is_first, start
+    from jaxprune.distributed import first_then_others, is_first
     from jaxprune.errors import RequestError
     from jaxprune.jobs import perplexity as job
     from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
     from jaxprune.sharding import make_mesh, parse_mesh
 
-    start(automatic=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id)
+    processes.join(distributed, coordinator, num_processes, process_id)
     if texts is None:
         raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
     asked = [] if texts.startswith(job.TOKENS) else parse_languages(languages)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, options, processes
 
 
 def command(
@@ -59,7 +59,7 @@ def command(
     """
     from jaxprune.checkpoints import open_checkpoint
     from jaxprune.checkpoints.output import OutputFolder
-    from jaxprune.distributed import first_then_others, is_first, start, together
+    from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.jobs import prune as job
     from jaxprune.jobs.calibrate import calibrate
     from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_format, parse_method
@@ -68,7 +68,7 @@ def command(
     from jaxprune.pruning.patterns import parse_pattern
     from jaxprune.sharding import make_mesh, parse_mesh
 
-    start(automatic=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id)
+    processes.join(distributed, coordinator, num_processes, process_id)
     # Whatever can be refused at once is, before a model is downloaded.
     with together():
         OutputFolder(out, overwrite=overwrite, resume=resume, source=model)

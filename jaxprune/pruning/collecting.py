@@ -60,9 +60,7 @@ def collect_on_device(
     Returns also how many sequences they were: something small to wait for.
     """
     _, activations = model.block(params, constants, x_BTD)
-    statistics = {
-        name: statistic.update(activations[name], weights_B, group) for name, statistic in statistics.items()
-    }
+    statistics = {name: statistic.update(activations[name], weights_B, group) for name, statistic in statistics.items()}
     return statistics, jnp.sum(weights_B)
 
 

@@ -1,4 +1,4 @@
-"""Prunes the linears of one block, given the statistics of their inputs: outputs are independent, every device has some.
+"""Prunes the linears of one block, given the statistics of their inputs; outputs are independent, each device has some.
 
 Shapes: S devices on the mesh's ``data`` axis.
 """

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jaxprune.errors import RequestError
+from jaxprune.microbatches import make_microbatches
 from jaxprune.models import FAMILIES, build_model
 from jaxprune.models.causal_lm import block_section
 from jaxprune.pruning.blockwise import Progress, prune_blocks
@@ -20,7 +21,6 @@ from jaxprune.pruning.patterns import NM, Unstructured
 from jaxprune.pruning.sparsegpt import SparseGPT
 from jaxprune.pruning.wanda import Wanda
 from jaxprune.sharding import make_mesh
-from jaxprune.microbatches import make_microbatches
 from jaxprune.sweep import Sweep
 from tests.tiny import tiny_config
 

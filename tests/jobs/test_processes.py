@@ -1,0 +1,91 @@
+"""Several processes prune one model: the same bytes as one, and what happens when one of them dies."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from tests import multiprocess
+from tests.cli.run import run
+from tests.tiny import VOCAB_SIZE, write_tiny_checkpoint
+
+# Beyond any machine's slowness: a test that hangs has to end.
+PATIENCE = 600
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    write_tiny_checkpoint(folder / "dense", "llama", seed=0, shards=2)
+    tokens = np.random.default_rng(0).integers(3, VOCAB_SIZE, (6, 9)).astype(np.int32)
+    np.save(folder / "tokens.npy", tokens)
+    return folder
+
+
+def arguments(inputs, out, *more):
+    return ["prune", str(inputs / "dense"), str(out), "--texts", f"tokens:{inputs / 'tokens.npy'}",
+            "--mesh", "data=2,model=4", *more]  # fmt: skip
+
+
+def contents(folder):
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return files, json.loads(files.pop("jaxprune/manifest.json"))
+
+
+@pytest.fixture(scope="module")
+def by_one(inputs):
+    """What one process with as many devices writes."""
+    (alone,) = multiprocess.start_alone(arguments(inputs, inputs / "one"), devices=8, logs=inputs / "logs-one")
+    assert multiprocess.wait([alone], seconds=PATIENCE) == [0]
+    return contents(inputs / "one")
+
+
+def test_two_processes_write_what_one_writes(inputs, by_one):
+    two = multiprocess.start(arguments(inputs, inputs / "two"), processes=2, devices=4, logs=inputs / "logs-two")
+    assert multiprocess.wait(two, seconds=PATIENCE) == [0, 0]
+    files, manifest = contents(inputs / "two")
+    assert files == by_one[0]
+    assert manifest["sparsity"] == by_one[1]["sparsity"]
+    assert len(manifest["devices"]) == 8
+    # One process prints; the other is silent.
+    assert "written" in (inputs / "logs-two" / "0.out").read_text()
+    assert (inputs / "logs-two" / "1.out").read_text() == ""
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one, victim):
+    out, logs = inputs / f"killed-{victim}", inputs / f"logs-killed-{victim}"
+    two = multiprocess.start(arguments(inputs, out), processes=2, devices=4, logs=logs)
+    journal = inputs / f".{out.name}.partial" / "jaxprune" / "journal.json"
+    deadline = time.monotonic() + PATIENCE
+    while not journal.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    two[victim].kill()
+    assert multiprocess.wait(two, seconds=60)[1 - victim] == 1
+    assert f"process {1 - victim} lost the others" in " ".join((logs / f"{1 - victim}.err").read_text().split())
+    assert not out.exists()
+    again = multiprocess.start(arguments(inputs, out, "--resume"), processes=2, devices=4, logs=inputs / "logs-again")
+    assert multiprocess.wait(again, seconds=PATIENCE) == [0, 0]
+    files, manifest = contents(out)
+    assert files == by_one[0]
+    assert manifest["resumed_at_block"] >= 1
+
+
+def test_what_one_process_finds_wrong_ends_all_with_the_same_message(inputs, capsys):
+    write_tiny_checkpoint(inputs / "broken", "llama", seed=0)
+    path = inputs / "broken" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    # Infinity in the last weight of the file: only the process that has those outputs reads it.
+    content[-4:] = np.float32(np.inf).tobytes()
+    path.write_bytes(content)
+    logs = inputs / "logs-broken"
+    asked = arguments(inputs, inputs / "never")
+    asked[1] = str(inputs / "broken")
+    two = multiprocess.start(asked, processes=2, devices=4, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
+    for process in (0, 1):
+        assert "holds 1 NaN or infinite values" in " ".join((logs / f"{process}.err").read_text().split())
+    assert not (inputs / "never").exists()
+    assert not (inputs / ".never.partial").exists()
+    assert run(capsys, *asked).status == 2
