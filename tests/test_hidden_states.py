@@ -27,8 +27,8 @@ def test_what_is_written_is_read_and_neighbours_stay(dtype, limit, is_on_disk):
 
 def test_a_file_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(hidden_states.tempfile, "gettempdir", lambda: str(tmp_path))
-    states = HiddenStates(2, (8,), np.dtype(np.float32), limit_bytes=0)
-    states[1] = np.ones(8, np.float32)
+    states = HiddenStates(2, (1, 1, 8), np.dtype(np.float32), limit_bytes=0)
+    states[1] = np.ones((1, 1, 8), np.float32)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -38,4 +38,4 @@ def test_a_full_disk_is_found_before_any_work(monkeypatch):
 
     monkeypatch.setattr(hidden_states, "take_space", full)
     with pytest.raises(RequestError, match=r"is full: [\d,]+ bytes were needed"):
-        HiddenStates(2, (8,), np.dtype(np.float32), limit_bytes=0)
+        HiddenStates(2, (1, 1, 8), np.dtype(np.float32), limit_bytes=0)
