@@ -25,7 +25,7 @@ class Spread:
     Attributes:
       units: how many there are.
       quantiles: sparsity at each of ``QUANTILES``.
-      gini: of the numbers of zeros; None if there are none.
+      gini: of the numbers of zeros; None if there are none, or only one unit.
       gini_by_chance: what it would be if every weight were pruned independently at the same rate.
       most: units that have lost most, with their sparsity, most first; empty if all have lost the same.
     """
@@ -65,7 +65,7 @@ def spread(kept_U: Int64[np.ndarray, " U"], num_weights: int, *, top: int) -> Sp
 def _gini(ascending_U: Int64[np.ndarray, " U"]) -> float | None:
     """Returns the mean absolute difference of all ordered pairs, over twice the mean."""
     num_units, total = len(ascending_U), int(ascending_U.sum())
-    if not total:
+    if not total or num_units < 2:
         return None
     ranks_U = np.arange(1, num_units + 1, dtype=np.int64)
     return 2 * int(ranks_U @ ascending_U) / (num_units * total) - (num_units + 1) / num_units
@@ -77,7 +77,7 @@ def _gini_by_chance(sparsity: float, num_weights: int, num_units: int) -> float 
     Two independent normal values differ by 2 sigma / sqrt(pi) on average, and sigma^2 = n s (1 - s) for n
     weights of sparsity s. Of U^2 ordered pairs U are a unit with itself.
     """
-    if not sparsity:
+    if not sparsity or num_units < 2:
         return None
     ratio = math.sqrt((1 - sparsity) / (sparsity * num_weights * math.pi))
     return ratio * (num_units - 1) / num_units

@@ -1,7 +1,5 @@
 """Counting whole files in pieces, against the boolean arrays that they were made of."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -103,7 +101,7 @@ def test_a_file_without_masks_is_refused(tmp_path):
         PackedMasks(tmp_path)
 
 
-def test_one_damaged_run_does_not_leave_threads_behind(tmp_path, runs):
+def test_damage_that_is_found_late_ends_in_a_message_and_nothing_more(tmp_path, runs):
     masks, packed = runs
     path = write_masks(tmp_path / "late", masks[0])
     late = PackedMasks(tmp_path / "late")
@@ -113,4 +111,4 @@ def test_one_damaged_run_does_not_leave_threads_behind(tmp_path, runs):
     assert next(counted).kernel.block == 0
     with pytest.raises(RequestError, match="late"):
         list(counted)
-    assert json.dumps(list(counted)) == "[]"
+    assert list(counted) == []

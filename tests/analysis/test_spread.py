@@ -65,3 +65,9 @@ def test_without_zeros_there_is_no_concentration():
     found = spread(np.full(5, 7), 7, top=2)
     assert (found.gini, found.gini_by_chance, found.most) == (None, None, ())
     assert set(found.quantiles) == {0.0}
+
+
+def test_one_unit_has_nobody_to_be_compared_with():
+    found = spread(np.array([3]), 7, top=2)
+    assert (found.gini, found.gini_by_chance, found.most) == (None, None, ())
+    assert found.quantiles == pytest.approx([4 / 7] * len(QUANTILES))
