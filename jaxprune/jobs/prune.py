@@ -161,7 +161,12 @@ def prune(
             "method": request["method"],
             "pattern": request["pattern"],
             "calibration": calibration.account if calibration is not None else None,
-            "source": {"model": checkpoint.reference, "sha256": checkpoint.fingerprint},
+            "source": {
+                "model": checkpoint.reference,
+                "sha256": checkpoint.fingerprint,
+                # For whoever has the masks only: which of their rows make up a head.
+                "num_attention_heads": model.config.num_attention_heads,
+            },
             "format": format,
             "dtype": request["dtype"],
             "compute_dtype": request["compute_dtype"],

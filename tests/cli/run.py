@@ -1,6 +1,8 @@
 """Runs a command in this process and gives back what a shell would see."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -19,10 +21,17 @@ class Outcome(NamedTuple):
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """Runs ``jaxprune ARGUMENTS``."""
     capsys.readouterr()
+    with kept_logging():
+        return _run(capsys, arguments)
+
+
+@contextlib.contextmanager
+def kept_logging() -> Iterator[None]:
+    """Undoes what ``main`` does to the package's logger, which other tests use as well."""
     logger = logging.getLogger("jaxprune")
     before = (logger.handlers, logger.level, logger.propagate)
     try:
-        return _run(capsys, arguments)
+        yield
     finally:
         logger.handlers, logger.level, logger.propagate = before
 

@@ -1,0 +1,160 @@
+"""Prunings that are to be compared: their masks, and what their manifests say of how they were made."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxprune.analysis.packed_masks import PackedMasks, check_comparable
+from jaxprune.checkpoints.companions import CONFIG_FILE
+from jaxprune.checkpoints.json_file import read_object
+from jaxprune.checkpoints.masks import MASKS_FILE
+from jaxprune.errors import RequestError
+from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
+
+HEADS_KEY = "num_attention_heads"
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskRun:
+    """One pruning.
+
+    Attributes:
+      reference: the folder, as it was named.
+      masks: its masks.
+      made_by: what may differ between two runs, each with its name for readers and its identity: ``model``,
+        ``method``, ``pattern``, ``languages``, ``texts``, ``seed``.
+      num_heads: query heads of a block, where its config or its manifest says.
+    """
+
+    reference: str
+    masks: PackedMasks
+    made_by: Mapping[str, tuple[str, Any]]
+    num_heads: int | None
+
+
+def open_runs(references: Sequence[str]) -> list[MaskRun]:
+    """Opens folders that ``jaxprune prune`` wrote, or the subfolders of a comparison.
+
+    Raises:
+      RequestError: fewer than two, one that is named twice or is no run, or runs whose masks are of different weights.
+    """
+    if len(references) < 2:
+        raise RequestError(f"overlap needs two runs or more, and {len(references)} was given; name another RUN.")
+    places = [Path(reference).expanduser().resolve() for reference in references]
+    for reference, place in zip(references, places, strict=True):
+        if places.count(place) > 1:
+            raise RequestError(f"{reference} is given more than once; name each run once.")
+    runs = [_open(reference) for reference in references]
+    check_comparable([run.masks for run in runs])
+    return runs
+
+
+def name_runs(runs: Sequence[MaskRun]) -> list[str]:
+    """Returns a short name for each run: of what differs between them, and its folder where that is not enough."""
+    folders = [Path(run.reference).name for run in runs]
+    if len(set(folders)) < len(folders):
+        folders = [run.reference for run in runs]
+    varies = [
+        factor for factor in runs[0].made_by if any(run.made_by[factor] != runs[0].made_by[factor] for run in runs)
+    ]
+    names = [" · ".join(run.made_by[factor][0] for factor in varies) for run in runs]
+    times = Counter(names)
+    return [
+        name if name and times[name] == 1 else f"{name} ({folder})".strip() if name else folder
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def differences(a: MaskRun, b: MaskRun) -> tuple[str, ...]:
+    """Returns in what two runs were made differently."""
+    return tuple(factor for factor in a.made_by if a.made_by[factor] != b.made_by[factor])
+
+
+def head_dim(runs: Sequence[MaskRun]) -> int | None:
+    """Returns the width of an attention head; None if no run says how many heads there are.
+
+    Raises:
+      RequestError: runs contradict one another, or their own masks.
+    """
+    stated = {run.num_heads: run.reference for run in runs if run.num_heads is not None}
+    if len(stated) > 1:
+        told = " and ".join(f"{number} in {reference}" for number, reference in stated.items())
+        raise RequestError(f"the number of attention heads is {told}; give prunings of models of one shape.")
+    widths = {
+        kernel.d_in if kernel.projection == "o_proj" else kernel.d_out
+        for kernel in runs[0].masks.kernels
+        if kernel.projection in ("q_proj", "k_proj", "v_proj", "o_proj")
+    }
+    if not stated or not widths:
+        return None
+    (number, reference), *_ = stated.items()
+    width, rest = divmod(max(widths), number)
+    if rest or any(other % width for other in widths):
+        raise RequestError(
+            f"{reference} states {number} attention heads, which projections of widths "
+            f"{', '.join(map(str, sorted(widths)))} cannot have; its parts do not belong together, prune again."
+        )
+    return width
+
+
+def _open(reference: str) -> MaskRun:
+    folder = Path(reference).expanduser()
+    if not folder.is_dir():
+        raise RequestError(f"{reference} is not a folder; name one that jaxprune prune wrote.")
+    metadata = folder / METADATA_FOLDER
+    manifest = read_manifest(reference)
+    if manifest is None or not (metadata / MASKS_FILE).is_file():
+        inner = sorted(path.parents[1].name for path in folder.glob(f"*/{METADATA_FOLDER}/{MASKS_FILE}"))
+        advice = f"it holds runs in {', '.join(inner[:6])}: name those" if inner else "name a folder of jaxprune prune"
+        missing = MASKS_FILE if manifest is not None else "manifest.json"
+        raise RequestError(f"{reference} is no pruning: it has no {METADATA_FOLDER}/{missing}; {advice}.")
+    try:
+        made_by = _made_by(manifest)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RequestError(
+            f"the manifest of {reference} does not say how the model was pruned ({type(error).__name__}: {error}); "
+            "restore it or prune again."
+        ) from error
+    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest))
+
+
+def _made_by(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    source, method, pattern = manifest["source"], manifest["method"], manifest["pattern"]
+    made_by: dict[str, tuple[str, Any]] = {
+        "model": (str(source["model"]), source["sha256"]),
+        "method": (method["name"], dict(method)),
+        "pattern": (pattern["name"], dict(pattern)),
+    }
+    account = manifest["calibration"]
+    if account is None:
+        return made_by | dict.fromkeys(("languages", "texts", "seed"), ("no calibration", None))
+    mixture = _mixture({language: used["sequences"] for language, used in account["languages"].items()})
+    texts = {key: account[key] for key in ("texts", "fill", "length", "sequences")}
+    return made_by | {
+        "languages": (mixture, mixture),
+        "texts": ("{sequences} x {length} of {texts}".format_map(texts), texts),
+        "seed": (f"seed {account['seed']}", account["seed"]),
+    }
+
+
+def _mixture(sequences: Mapping[str, int]) -> str:
+    """Returns ``de,en`` for equal shares and ``de=3,en=1`` for others, whatever their order and sum."""
+    numbers = [int(sequences[language]) for language in sorted(sequences)]
+    if max(numbers) - min(numbers) <= 1:  # what does not divide
+        return ",".join(sorted(sequences))
+    common = math.gcd(*numbers)
+    return ",".join(
+        f"{language}={number // common}" for language, number in zip(sorted(sequences), numbers, strict=True)
+    )
+
+
+def _num_heads(folder: Path, manifest: Mapping[str, Any]) -> int | None:
+    """Returns what the config says, where the weights were kept, or else the manifest."""
+    config = read_object(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
+    for stated in (config.get(HEADS_KEY), manifest["source"].get(HEADS_KEY)):
+        if type(stated) is int and stated > 0:
+            return stated
+    return None

@@ -1,0 +1,159 @@
+"""Figures of ``jaxprune analyze masks``: who agrees with whom, at which depth, in which projection; where zeros gather.
+
+Levels are in matplotlib's cividis, which is read alike with and without colour blindness.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxprune.analysis.overlap import above_chance
+from jaxprune.studies.colours import PALETTE, language_colours
+from jaxprune.studies.heatmap import require_matplotlib
+
+_STROKES = ("-", "--", "-.", ":")
+_MARKERS = "osD^vPX*"
+_CHANCE = "#999999"
+
+
+class _Line(NamedTuple):
+    """Values by block, and what they would be by chance."""
+
+    name: str
+    colour: str
+    stroke: str
+    points: Mapping[int, float]
+    by_chance: Mapping[int, float]
+
+
+def draw_mask_figures(folder: Path, result: Mapping[str, Any]) -> None:
+    """Draws what ``analyze_masks`` returned as PNGs into ``folder``.
+
+    ``overlap.png``: runs by runs. ``overlap-by-projection.png`` and ``overlap-by-block.png``: means over the pairs of
+    runs that differ in the same ways. ``zeros-on-query-heads.png`` (where heads are known) and
+    ``zeros-on-neurons.png``: concentration by block.
+    """
+    require_matplotlib()
+    overlap, labels = result["overlap"], [run["label"] for run in result["runs"]]
+    agreement = np.full((len(labels), len(labels)), np.nan)
+    for pair in overlap["pairs"]:
+        a, b = labels.index(pair["a"]), labels.index(pair["b"])
+        agreement[a, b] = agreement[b, a] = _agreement(pair["overall"])
+    _draw_levels(
+        folder / "overlap.png", "Which prunings keep the same weights", agreement, labels, labels, "run", "run"
+    )
+    groups = {_group_name(group): group for group in overlap["groups"]}
+    projections = list(overlap["groups"][0]["projections"])
+    levels = np.array([[_agreement(group["projections"][name]) for name in projections] for group in groups.values()])
+    title = "Agreement by projection, mean over pairs of runs"
+    path = folder / "overlap-by-projection.png"
+    _draw_levels(path, title, levels, list(groups), projections, "pairs of runs that", "projection")
+    lines = [
+        _Line(
+            name,
+            PALETTE[index % len(PALETTE)],
+            _STROKES[index // len(PALETTE) % len(_STROKES)],
+            _by_block(group["blocks"], "kept_iou"),
+            _by_block(group["blocks"], "kept_chance"),
+        )
+        for index, (name, group) in enumerate(groups.items())
+    ]
+    title = "Overlap of kept weights by depth, mean over pairs of runs"
+    _draw_lines(folder / "overlap-by-block.png", title, "IoU of kept weights", lines)
+    for kind in ("query_heads", "neurons"):
+        if any(run["concentration"][kind] is not None for run in result["runs"]):
+            what = kind.replace("_", " ")
+            path = folder / f"zeros-on-{what.replace(' ', '-')}.png"
+            title = f"Do some {what} lose more than others?"
+            _draw_lines(path, title, f"Gini coefficient of zeros over {what}", _concentration(result, kind))
+
+
+def _concentration(result: Mapping[str, Any], kind: str) -> list[_Line]:
+    """Returns a line for each run: a colour for its languages, a stroke for which run of these it is."""
+    colours = language_colours(run["languages"] for run in result["runs"])
+    lines: list[_Line] = []
+    for run in result["runs"]:
+        units = {
+            index: block[kind] for index, block in result["zeros"][run["label"]]["blocks"].items() if kind in block
+        }
+        colour = colours[run["languages"]]
+        stroke = _STROKES[sum(line.colour == colour for line in lines) % len(_STROKES)]
+        points, by_chance = (_by_block(units, measure) for measure in ("gini", "gini_by_chance"))
+        lines.append(_Line(run["label"], colour, stroke, points, by_chance))
+    return lines
+
+
+def _group_name(group: Mapping[str, Any]) -> str:
+    pairs = group["pairs"]
+    return f"differ in {', '.join(group['differ']) or 'nothing'} ({pairs} pair{'s' * (pairs > 1)})"
+
+
+def _agreement(overlap: Mapping[str, float | None]) -> float:
+    found = above_chance(overlap["kept_iou"], overlap["kept_chance"])
+    return np.nan if found is None else found
+
+
+def _by_block(blocks: Mapping[str, Mapping[str, Any]], measure: str) -> dict[int, float]:
+    return {int(index): found[measure] for index, found in blocks.items() if found[measure] is not None}
+
+
+def _draw_levels(
+    path: Path, title: str, levels: np.ndarray, rows: Sequence[str], columns: Sequence[str], row: str, column: str
+) -> None:
+    """Draws a table of agreements, each a number in its cell; a cell without one is grey."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    width = 2.6 + 0.085 * max(map(len, rows)) + 0.62 * len(columns)
+    height = 1.8 + 0.42 * len(rows) + 0.05 * max(map(len, columns))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    defined = levels[np.isfinite(levels)]
+    lowest, highest = min(0.0, defined.min(initial=0.0)), max(defined.max(initial=0.0), 0.05)
+    colours = colormaps["cividis"].with_extremes(bad="#dddddd")
+    image = axes.imshow(levels, cmap=colours, vmin=lowest, vmax=highest, aspect="auto")
+    for (y, x), level in np.ndenumerate(levels):
+        if np.isfinite(level):
+            is_light = level - lowest > 0.55 * (highest - lowest)
+            axes.text(
+                x, y, f"{level:.2f}", ha="center", va="center", color="black" if is_light else "white", fontsize=9
+            )
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(length=0)
+    axes.set_xlabel(column)
+    axes.set_ylabel(row)
+    axes.set_title(title, fontsize=10, loc="left")
+    figure.colorbar(image, ax=axes, label="agreement on kept weights\n(0: chance, 1: identical)")
+    figure.savefig(path, dpi=150)
+
+
+def _draw_lines(path: Path, title: str, label: str, lines: Sequence[_Line]) -> None:
+    """Draws values by block, and dotted in grey what they would be by chance."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    for line in lines:
+        axes.plot(list(line.by_chance), list(line.by_chance.values()), ":", color=_CHANCE, linewidth=1.2)
+    for index, line in enumerate(lines):
+        axes.plot(
+            list(line.points),
+            list(line.points.values()),
+            color=line.colour,
+            linestyle=line.stroke,
+            marker=_MARKERS[index % len(_MARKERS)],
+            markersize=4,
+            label=line.name,
+        )
+    axes.plot([], [], ":", color=_CHANCE, linewidth=1.2, label="by chance")
+    axes.set_xlabel("block (0 is next to the embedding)")
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, fontsize=10, loc="left")
+    figure.legend(fontsize=8, frameon=False, loc="outside right upper")
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,108 @@
+"""The figures say what the numbers say: cells, lines, their level by chance, and a colour for each language."""
+
+import numpy as np
+import pytest
+from matplotlib import colors
+from matplotlib.figure import Figure
+
+from jaxprune.analysis.overlap import above_chance
+from jaxprune.jobs.analyze_masks import analyze_masks
+from jaxprune.jobs.mask_runs import open_runs
+from jaxprune.studies.colours import PALETTE, language_colours
+from jaxprune.studies.mask_figures import draw_mask_figures
+from tests.analysis.mask_files import block_masks, write_run
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Returns a comparison, and by file name the axes that were drawn of it."""
+    rng = np.random.default_rng(0)
+    made_by = [("de", 0), ("de", 1), ("sw", 0)]
+    runs = [
+        write_run(
+            tmp_path / f"{language}{seed}",
+            block_masks(rng, 3, kept=0.6),
+            languages={language: 8},
+            seed=seed,
+            num_heads=6,
+        )
+        for language, seed in made_by
+    ]
+    dense = {name: np.ones_like(mask) for name, mask in block_masks(rng, 3).items()}
+    runs += [
+        write_run(tmp_path / f"dense{seed}", dense, languages={"en": 8}, seed=seed, num_heads=6) for seed in (0, 1)
+    ]
+    result = analyze_masks(open_runs(runs))
+    figures = {}
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: figures.update({path.name: self.axes[0]}))
+    draw_mask_figures(tmp_path, result)
+    return result, figures
+
+
+def texts(axes):
+    return {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+
+
+def test_each_pair_stands_in_two_cells(drawn):
+    result, figures = drawn
+    cells = texts(figures["overlap.png"])
+    labels = [run["label"] for run in result["runs"]]
+    expected = {}
+    for pair in result["overlap"]["pairs"]:
+        level = above_chance(pair["overall"]["kept_iou"], pair["overall"]["kept_chance"])
+        if level is not None:
+            a, b = labels.index(pair["a"]), labels.index(pair["b"])
+            expected |= {(a, b): f"{level:.2f}", (b, a): f"{level:.2f}"}
+    # Where both keep everything, chance is identity: there is nothing to tell.
+    assert cells == expected
+    assert (3, 4) not in cells
+    assert [label.get_text() for label in figures["overlap.png"].get_yticklabels()] == labels
+
+
+def test_projections_are_compared_group_by_group(drawn):
+    result, figures = drawn
+    axes = figures["overlap-by-projection.png"]
+    groups = result["overlap"]["groups"]
+    assert axes.get_yticklabels()[0].get_text() == "differ in seed (2 pairs)"
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(groups[0]["projections"])
+    one = groups[1]["projections"]["v_proj"]
+    assert texts(axes)[2, 1] == f"{above_chance(one['kept_iou'], one['kept_chance']):.2f}"
+
+
+def test_lines_go_through_the_values_and_chance_is_marked(drawn):
+    result, figures = drawn
+    axes = figures["overlap-by-block.png"]
+    named = {line.get_label(): line for line in axes.lines}
+    for group in result["overlap"]["groups"]:
+        name = f"differ in {', '.join(group['differ'])} ({group['pairs']} pair{'s' * (group['pairs'] > 1)})"
+        values = [group["blocks"][str(block)]["kept_iou"] for block in range(3)]
+        np.testing.assert_allclose(named[name].get_ydata(), values)
+        np.testing.assert_array_equal(named[name].get_xdata(), range(3))
+    chance = [group["blocks"]["2"]["kept_chance"] for group in result["overlap"]["groups"]]
+    dotted = [line.get_ydata()[2] for line in axes.lines if line.get_linestyle() == ":" and len(line.get_ydata())]
+    np.testing.assert_allclose(dotted, chance)
+    assert "by chance" in named
+    assert axes.get_xlabel()
+    assert axes.get_ylabel() == "IoU of kept weights"
+
+
+def test_a_language_has_one_colour_and_its_runs_have_other_strokes(drawn):
+    _, figures = drawn
+    assert set(figures) >= {"zeros-on-query-heads.png", "zeros-on-neurons.png"}
+    lines = {line.get_label(): line for line in figures["zeros-on-neurons.png"].lines}
+    de, de_1, sw = (lines[f"{name}"] for name in ("de · seed 0", "de · seed 1", "sw · seed 0"))
+    assert de.get_color() == de_1.get_color() != sw.get_color()
+    assert de.get_linestyle() != de_1.get_linestyle()
+    # A run without zeros has no concentration to show.
+    assert len(lines["en · seed 0"].get_ydata()) == 0
+
+
+def test_a_languages_colour_does_not_depend_on_the_others():
+    alone = language_colours(["sw"])
+    among = language_colours(["de,en", "sw", "de", "no calibration"])
+    assert alone["sw"] == among["sw"]
+    assert len(set(among.values())) == 4
+    many = language_colours([f"mix {number}" for number in range(20)] + ["de"])
+    assert set(many.values()) == set(PALETTE)
+    assert many["mix 0"] != many["de"]
+    assert all(colors.is_color_like(colour) for colour in PALETTE)
