@@ -120,7 +120,7 @@ class OrbaxStore:
         if (array.shape, array.dtype) != (shape, spec.dtype):
             raise RequestError(
                 f"{self._path}: {leaf} should be {spec.dtype} {list(shape)} and is {array.dtype} "
-                f"{list(array.shape)}; the checkpoint is damaged."
+                f"{list(array.shape)}; the checkpoint is damaged: convert the model again."
             )
         return array.T if tensor.is_kernel else array
 
