@@ -32,7 +32,8 @@ def prepare_windows(
       windows: for each language; None: 64, or every row of a ``tokens:`` file.
 
     Raises:
-      RequestError: a language or enough text is missing, or a window served to calibrate this very model.
+      RequestError: a language or enough text is missing, or a window or a document served to calibrate this very
+        model.
     """
     if texts.startswith(TOKENS):
         prepared = {"tokens": load_windows(texts.removeprefix(TOKENS), windows=windows)}
@@ -50,7 +51,7 @@ def prepare_windows(
     for of_language in prepared.values():
         check_vocabulary(of_language.tokens_NT, checkpoint.model.config.vocab_size)
         if manifest and manifest.get("calibration"):
-            refuse_overlap(of_language.tokens_NT, manifest["calibration"])
+            refuse_overlap(of_language.tokens_NT, of_language.documents, manifest["calibration"])
     return prepared
 
 
