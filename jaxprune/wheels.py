@@ -62,7 +62,10 @@ def download(wheel: Wheel, folder: Path) -> Path:
     archive = folder / wheel.filename
     if not archive.exists():
         found = ", ".join(sorted(path.name for path in folder.glob("*.whl"))) or "nothing"
-        raise RequestError(f"{requirement}: pip was to download {wheel.filename}, and downloaded {found}.")
+        raise RequestError(
+            f"{requirement}: pip was to download {wheel.filename}, and downloaded {found}; check where pip gets its "
+            "packages from."
+        )
     with archive.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 != wheel.sha256:

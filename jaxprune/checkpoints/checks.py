@@ -44,7 +44,7 @@ def check_tensors(
     if missing:
         raise RequestError(
             f"{what} lacks {_count(missing)} that its config.json asks for: {shortened(missing)}; "
-            "the checkpoint is incomplete, or the config is another model's."
+            "the checkpoint is incomplete, or the config is another model's: fetch both again."
         )
     shapes = [
         f"{name} is {list(specs[name].shape)} and should be {list(tensor.shape)}"
@@ -53,7 +53,8 @@ def check_tensors(
     ]
     if shapes:
         raise RequestError(
-            f"{what} has {_count(shapes)} of another shape than its config.json says: {shortened(shapes)}."
+            f"{what} has {_count(shapes)} of another shape than its config.json says: {shortened(shapes)}; "
+            "the checkpoint is damaged, or the config is another model's: fetch both again."
         )
     dtypes = [f"{name} is stored as {specs[name].dtype}" for name in wanted if specs[name].dtype not in WEIGHT_DTYPES]
     if dtypes:

@@ -88,7 +88,10 @@ class FolderCompanions:
                 self._folder, local_files_only=True, trust_remote_code=False
             )
         except Exception as error:  # whatever a damaged file makes the parsers of several packages raise
-            raise RequestError(f"the tokenizer in {self._folder} cannot be built: {_first_line(error)}") from error
+            raise RequestError(
+                f"the tokenizer in {self._folder} cannot be built ({_first_line(error)}); fetch its files again, "
+                "or give token ids with tokens:FILE.npy."
+            ) from error
 
 
 class GGUFCompanions:

@@ -27,6 +27,7 @@ _AS_STORED = {
 # Values that are dequantized at once: the temporary arrays of ``gguf`` are several times as large as its
 # result.
 _CHUNK_VALUES = 2**21
+_GIVE_SOURCE = "give the Hugging Face folder that the file was made from."
 
 
 class _Stored(NamedTuple):
@@ -53,7 +54,7 @@ class GGUFFile:
         if not isinstance(architecture, str) or architecture not in BLOCK_TENSORS:
             raise RequestError(
                 f"{path} holds a model of architecture {architecture!r}; supported in GGUF files: "
-                f"{', '.join(sorted(BLOCK_TENSORS))}."
+                f"{', '.join(sorted(BLOCK_TENSORS))}; give a model of one of these."
             )
         num_parts = metadata.get("split.count", 1)
         if type(num_parts) is not int or num_parts > 1:
@@ -107,7 +108,9 @@ class GGUFFile:
                 unknown.append(stored_name)
                 continue
             if not _can_dequantize(record.kind):
-                raise RequestError(f"{self._path}: type {record.kind.name} of tensor {stored_name!r} is not supported.")
+                raise RequestError(
+                    f"{self._path}: type {record.kind.name} of tensor {stored_name!r} is not supported; {_GIVE_SOURCE}"
+                )
             restore, row_multiple = restoration(self._architecture, stored_name, num_heads, num_kv_heads)
             if record.shape[0] % row_multiple:
                 raise damaged(
@@ -118,7 +121,7 @@ class GGUFFile:
         if unknown:
             raise RequestError(
                 f"{self._path}: found {len(unknown)} tensors that no {self._architecture} model has that "
-                f"jaxprune knows: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}."
+                f"jaxprune knows: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}; {_GIVE_SOURCE}"
             )
         return tensors
 
@@ -140,7 +143,7 @@ class GGUFFile:
                     return values
                 return self._dequantized(file, record)
         except OSError as error:
-            raise RequestError(f"{self._path} cannot be read: {error.strerror or error}.") from error
+            raise RequestError(f"{self._path} cannot be read: {error.strerror or error}; check the disk.") from error
 
     def _dequantized(self, file: io.BufferedReader, record: TensorRecord) -> np.ndarray:
         block, block_bytes = GGML_QUANT_SIZES[record.kind]

@@ -71,7 +71,10 @@ class _Fields:
             raise self.unsupported(f"{key} = {value!r}", f"{key} = {supported!r}")
 
     def unsupported(self, found: str, supported: str) -> RequestError:
-        return RequestError(f"{self._path}: {self._prefix}{found} is not supported; supported: {supported}.")
+        return RequestError(
+            f"{self._path}: {self._prefix}{found} is not supported; supported: {supported}. Convert the model again "
+            "if the file is wrong; a model that was trained so cannot be used."
+        )
 
     def finish(self) -> None:
         unknown = sorted(self._left.keys() - set(_WITHOUT_EFFECT))

@@ -45,7 +45,8 @@ class _Vocabulary:
         if self.kind not in ("gpt2", "llama"):
             found = "no tokenizer" if self.kind is None else f"a tokenizer of kind {self.kind!r}"
             raise RequestError(
-                f"{path} holds {found}; supported: 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE)."
+                f"{path} holds {found}; supported: 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE). "
+                "Give the Hugging Face folder that the file was made from, or token ids with tokens:FILE.npy."
             )
         self.tokens = self.strings("tokens")
         self.ids = {token: index for index, token in enumerate(self.tokens)}

@@ -20,6 +20,8 @@ _WANTED += [*TOKENIZER_FILES, *LICENCE_FILES]
 # Subfolders hold other formats of the same weights (original/, onnx/), and would double the download.
 _NOT_WANTED = ["*/*.safetensors", "*/*.json", "consolidated*.safetensors"]
 
+_TRY_AGAIN = "try again later, or give a local folder."
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +81,7 @@ def _explained(what: str, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{what} cannot be fetched: the disk of the hub's cache is full; make room, or set HF_HOME."
     if isinstance(error, errors.HfHubHTTPError):
-        return f"{what} cannot be fetched from the Hugging Face hub: {_first_line(error)}"
+        return f"{what} cannot be fetched from the Hugging Face hub: {_first_line(error)}; {_TRY_AGAIN}"
     if huggingface_hub.is_offline_mode():
         return (
             f"{what} is not a local folder and not in the hub's cache, and HF_HUB_OFFLINE forbids fetching; "
@@ -91,7 +93,7 @@ def _explained(what: str, error: Exception) -> str:
             f"{what} is not a local folder and not in the hub's cache, and the Hugging Face hub cannot be "
             "reached: connect this machine, or give a local folder."
         )
-    return f"{what} cannot be fetched from the Hugging Face hub: {_first_line(error)}"
+    return f"{what} cannot be fetched from the Hugging Face hub: {_first_line(error)}; {_TRY_AGAIN}"
 
 
 def _first_line(error: Exception) -> str:

@@ -23,7 +23,9 @@ def parse_object(text: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # UnicodeError and JSONDecodeError are ValueErrors
         raise RequestError(f"{what} is not valid JSON ({error}); fetch or export the file again.") from error
     if not isinstance(value, dict):
-        raise RequestError(f"{what} should hold a JSON object and holds {type(value).__name__}.")
+        raise RequestError(
+            f"{what} should hold a JSON object and holds {type(value).__name__}; fetch or export the file again."
+        )
     return value
 
 
@@ -43,14 +45,16 @@ def read_small(path: Path) -> bytes:
       RequestError: it is missing, not a plain file, unreadable, or larger than 32 MiB.
     """
     if not path.is_file():
-        raise RequestError(f"{path} is needed and is not there (or is not a plain file).")
+        raise RequestError(f"{path} is needed and is not there (or is not a plain file); fetch it.")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise RequestError(f"{path} cannot be read: {error.strerror}.") from error
+        raise RequestError(f"{path} cannot be read: {error.strerror}; check its rights and the disk.") from error
     if len(content) > MAX_BYTES:
-        raise RequestError(f"{path} is larger than {MAX_BYTES >> 20} MiB, too much for a file of its kind.")
+        raise RequestError(
+            f"{path} is larger than {MAX_BYTES >> 20} MiB, too much for a file of its kind; fetch or export it again."
+        )
     return content
 
 

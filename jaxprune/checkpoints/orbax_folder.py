@@ -2,7 +2,7 @@
 
 The checkpoint, in the subfolder ``orbax``, is a standard one: ``load`` of ``orbax.checkpoint.v1`` reads it.
 Its tree is ``{"embed": .., "blocks": {"0": ..}, "head": ..}`` of this package's parameter paths;
-kernels are ``[d_in, d_out]``.
+kernels are ``[d_in, d_out]``. To write a tensor, or to read one, takes its memory twice: as it is, and compressed.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ SUBFOLDER = "orbax"
 _METADATA_FILE = "_METADATA"
 _PARTS = ".partial_save"
 _UNFINISHED = ".partial_save.orbax-checkpoint-tmp"
+# What Orbax writes besides weights, and what compression adds to those that it cannot compress.
+_MARGIN_BYTES = 2**20
 
 
 def open_orbax(reference: str, folder: Path) -> TensorCheckpoint:
@@ -117,7 +120,7 @@ class OrbaxStore:
         if (array.shape, array.dtype) != (shape, spec.dtype):
             raise RequestError(
                 f"{self._path}: {leaf} should be {spec.dtype} {list(shape)} and is {array.dtype} "
-                f"{list(array.shape)}; the checkpoint is damaged."
+                f"{list(array.shape)}; the checkpoint is damaged: convert the model again."
             )
         return (array.T if tensor.is_kernel else array)[rows]
 
@@ -151,17 +154,23 @@ class OrbaxWriter:
 
         if self._is_joined:
             return
-        leaves = {}
+        leaves: dict[str, np.ndarray] = {}
         for path, tensor in self._model.owned_tensors(section).items():
             spec = self._specs[tensor.name]
             leaves[f"{section}/{path}"] = cast(np.asarray(params[path]), spec.dtype, tensor.name)
         self._drop(section)
+        needed = sum(leaf.nbytes for leaf in leaves.values())
+        # Beforehand, because TensorStore's threads tell of a full disk with tracebacks of their own.
+        require_space(Path(self._path).parent, needed + needed // 100 + _MARGIN_BYTES)
+        context = ocp.Context()
+        # Nobody changes the arrays before the call returns.
+        context.memory.deepcopy_host_arrays = False
         try:
-            with _quiet():
+            with _quiet(), context:
                 ocp.partial.save(self._path, _tree(leaves))
         except Exception as error:
             if is_full(error):
-                needed = sum(leaf.nbytes for leaf in leaves.values())
+                _wait_until_still(Path(self._path + _UNFINISHED))
                 raise full_disk(Path(self._path).parent, needed) from error
             raise
 
@@ -204,6 +213,22 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _wait_until_still(folder: Path) -> None:
+    """Waits for the threads that still write to ``folder`` after one has failed: it could not be removed before.
+
+    They are TensorStore's and cannot be joined. Gives up after ten seconds.
+    """
+    before: list[tuple[str, int]] | None = None
+    for _ in range(50):
+        found = None
+        with contextlib.suppress(FileNotFoundError):  # renamed while it was looked at
+            found = sorted((str(path), path.lstat().st_size) for path in folder.rglob("*"))
+        if found is not None and found == before:
+            return
+        before = found
+        time.sleep(0.2)
 
 
 def _tree(leaves: Mapping[str, Any]) -> dict[str, Any]:

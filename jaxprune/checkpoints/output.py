@@ -104,7 +104,9 @@ class OutputFolder:
         if not path.parent.is_dir():
             raise RequestError(f"the output {path} cannot be created: {path.parent} is not a folder; make it first.")
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise RequestError(f"the output {path} cannot be created: {path.parent} is not writable for you.")
+            raise RequestError(
+                f"the output {path} cannot be created: {path.parent} is not writable for you; choose another."
+            )
 
     def _check_source(self) -> None:
         if self._source is None or not Path(self._source).expanduser().exists():
@@ -129,7 +131,9 @@ class OutputFolder:
         except OSError as error:
             if is_full(error):
                 raise full_disk(self._path.parent) from error
-            raise RequestError(f"the output {self._path} cannot be created: {error.strerror}.") from error
+            raise RequestError(
+                f"the output {self._path} cannot be created: {error.strerror}; choose another."
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The other run may have ended, and its lock file gone, between the two calls above.

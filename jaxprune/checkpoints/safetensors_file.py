@@ -29,13 +29,13 @@ class SafetensorsFile:
         """
         self.path = path
         if not path.is_file():
-            raise RequestError(f"{path} is needed and is not there (or is not a plain file).")
+            raise RequestError(f"{path} is needed and is not there (or is not a plain file); fetch it.")
         try:
             with path.open("rb", buffering=0) as file:
                 header = read_header(file, str(path))
                 self._size = os.fstat(file.fileno()).st_size
         except OSError as error:
-            raise RequestError(f"{path} cannot be read: {error.strerror}.") from error
+            raise RequestError(f"{path} cannot be read: {error.strerror}; check its rights and the disk.") from error
         self.specs: Mapping[str, TensorSpec] = header.specs
         self.metadata: Mapping[str, str] = header.metadata
         self._offsets = header.offsets
@@ -71,10 +71,12 @@ class SafetensorsFile:
                 while len(view):  # one call reads at most 2 GiB
                     count = file.readinto(view)
                     if not count:
-                        raise RequestError(f"{self.path} ends within {name!r}; it changed while it was read.")
+                        raise RequestError(
+                            f"{self.path} ends within {name!r}; it changed while it was read: start again."
+                        )
                     view = view[count:]
         except OSError as error:
-            raise RequestError(f"{self.path}: {name!r} cannot be read: {error.strerror}.") from error
+            raise RequestError(f"{self.path}: {name!r} cannot be read: {error.strerror}; check the disk.") from error
 
 
 class StreamedSafetensors:

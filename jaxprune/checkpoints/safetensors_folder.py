@@ -67,12 +67,13 @@ class SafetensorsFolder:
 def _read_index(path: Path) -> dict[str, str]:
     weight_map = read_object(path).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise RequestError(f"{path} has no weight_map that says which file holds which tensor.")
+        raise RequestError(f"{path} has no weight_map that says which file holds which tensor; fetch it again.")
     for name, file in weight_map.items():
         # The file is opened: it has to be a sibling, whatever the index says.
         if not isinstance(file, str) or file != Path(file).name or not file.endswith(".safetensors"):
             raise RequestError(
-                f"{path} says that {name!r} is in {file!r}, which does not name a safetensors file beside it."
+                f"{path} says that {name!r} is in {file!r}, which does not name a safetensors file beside it; "
+                "fetch the index again."
             )
     return weight_map
 
@@ -87,12 +88,14 @@ def _open_shards(folder: Path, index: Path, weight_map: Mapping[str, str]) -> di
     files = {name: SafetensorsFile(folder / name) for name in names}
     lacking = [f"{name} (in {file})" for name, file in weight_map.items() if name not in files[file].specs]
     if lacking:
-        raise RequestError(f"{index}: its files lack {len(lacking)} of its tensors: {shortened(lacking)}.")
+        raise RequestError(
+            f"{index}: its files lack {len(lacking)} of its tensors: {shortened(lacking)}; fetch the checkpoint again."
+        )
     unknown = [f"{name} (in {file})" for file in names for name in files[file].specs if weight_map.get(name) != file]
     if unknown:
         raise RequestError(
             f"{index} does not name, or looks elsewhere for, {len(unknown)} of the tensors in its files: "
-            f"{shortened(unknown)}."
+            f"{shortened(unknown)}; fetch the checkpoint again."
         )
     return files
 
@@ -114,7 +117,9 @@ def _only_file(folder: Path) -> Path:
             f"{folder} has its weights only in {shortened(pickles)}: pickles, which run code when they "
             "are read and are never opened here; convert them to safetensors (save_pretrained does)."
         )
-    raise RequestError(f"{folder} holds no safetensors file, where {SINGLE_FILE} or {INDEX_FILE} was expected.")
+    raise RequestError(
+        f"{folder} holds no safetensors file, where {SINGLE_FILE} or {INDEX_FILE} was expected; fetch the weights too."
+    )
 
 
 def _listed(names: list[str]) -> str:

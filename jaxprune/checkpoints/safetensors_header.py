@@ -68,10 +68,10 @@ def read_header(file: BinaryIO, what: str) -> Header:
             "or not a safetensors file; fetch it again."
         )
     if length > MAX_BYTES:
-        raise RequestError(f"{what}: a header of {length} bytes is refused; the limit is {MAX_BYTES}.")
+        raise RequestError(f"{what}: a header of {length} bytes is refused, the limit is {MAX_BYTES}; fetch it again.")
     raw = file.read(length)
     if not raw.startswith(b"{"):
-        raise RequestError(f"{what}: its header does not start with '{{'; it is no safetensors file.")
+        raise RequestError(f"{what}: its header does not start with '{{'; it is no safetensors file; fetch it again.")
     entries = parse_object(raw, f"the header of {what}")
     metadata = _metadata(entries.pop("__metadata__", {}), what)
     start = LENGTH_BYTES + length
@@ -87,7 +87,7 @@ def _locate(
     for name, (spec, begin, end) in sorted(tensors.items(), key=lambda item: item[1][1:]):
         if begin != position:
             problem = "overlap" if begin < position else "leave a hole"
-            raise RequestError(f"{what}: its tensors {problem} before {name!r}; the file is damaged.")
+            raise RequestError(f"{what}: its tensors {problem} before {name!r}; the file is damaged; fetch it again.")
         if end > size:
             raise RequestError(
                 f"{what} is truncated: {name!r} ends at byte {start + end}, the file at {start + size}; fetch it again."
@@ -95,32 +95,34 @@ def _locate(
         specs[name], offsets[name] = spec, start + begin
         position = end
     if position != size:
-        raise RequestError(f"{what} has {size - position} bytes after its last tensor; the file is damaged.")
+        raise RequestError(
+            f"{what} has {size - position} bytes after its last tensor; the file is damaged; fetch it again."
+        )
     return Header(specs, offsets, metadata, raw)
 
 
 def _metadata(value: Any, what: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise RequestError(f"{what}: its __metadata__ should map names to texts; the file is damaged.")
+        raise RequestError(f"{what}: its __metadata__ should map names to texts; the file is damaged; fetch it again.")
     return value
 
 
 def _entry(entry: Any, what: str) -> tuple[TensorSpec, int, int]:
     """Returns one tensor's spec and byte range."""
     if not isinstance(entry, dict):
-        raise RequestError(f"{what} is not described by an object; the file is damaged.")
+        raise RequestError(f"{what} is not described by an object; the file is damaged; fetch it again.")
     dtype, shape, span = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise RequestError(
             f"{what} is stored as {dtype!r}, which is not supported; give a checkpoint in F32, BF16 or F16."
         )
     if not _are_sizes(shape) or not _are_sizes(span) or len(span) != 2:
-        raise RequestError(f"{what} has shape {shape!r} and range {span!r}; the file is damaged.")
+        raise RequestError(f"{what} has shape {shape!r} and range {span!r}; the file is damaged; fetch it again.")
     spec = TensorSpec(tuple(shape), DTYPES[dtype])
     if spec.num_bytes != span[1] - span[0]:
         raise RequestError(
             f"{what}: {dtype} {shape} takes {spec.num_bytes} bytes, but its range has {span[1] - span[0]}; "
-            "the file is damaged."
+            "the file is damaged; fetch it again."
         )
     return spec, span[0], span[1]
 

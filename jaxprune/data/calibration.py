@@ -5,7 +5,6 @@ Shapes: N sequences, T tokens in each.
 
 import functools
 import hashlib
-import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -14,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from jaxprune.data.mixtures import parse_mix
 from jaxprune.data.sequences import Calibration, check_vocabulary, make_calibration, refuse_overlap
-from jaxprune.data.sources import TextSource, check_languages
+from jaxprune.data.sources import TextSource, check_languages, hash_document
 from jaxprune.data.token_files import load_tokens
 from jaxprune.data.tokenizing import BATCH_CHARACTERS, pack, take, tokenize, window_start
 from jaxprune.distributed import Arrays, share_out
@@ -79,7 +78,7 @@ def draw_calibration(
     return make_calibration(
         {language: of_language["tokens"] for language, of_language in by_language.items()},
         texts=source.reference,
-        documents={language: int(of_language["documents"]) for language, of_language in by_language.items()},
+        documents={language: tuple(of_language["documents"].tolist()) for language, of_language in by_language.items()},
         fill=fill,
         seed=seed,
     )
@@ -93,18 +92,19 @@ def _draw_packed(
     *,
     label: str,
     seed: int,
-) -> tuple[Int32[np.ndarray, "N T"], int]:
+) -> tuple[Int32[np.ndarray, "N T"], tuple[str, ...]]:
+    """Returns the sequences and the documents, by ``hash_document``, that they are made of."""
     start = window_start(tokenizer)
     width = length - len(start)
     packed = pack(tokenizer, documents, count * width)
     if packed.tokens_T.size < count * width:
         raise RequestError(
-            f"{label}: {count} sequences of {length} tokens were asked for, but its {packed.num_documents} "
+            f"{label}: {count} sequences of {length} tokens were asked for, but its {len(packed.documents)} "
             f"documents for calibration hold {packed.tokens_T.size} tokens, enough for "
             f"{packed.tokens_T.size // width}; ask for fewer (--samples) or shorter ones (--length)."
         )
     rows = packed.tokens_T.reshape(count, width)
-    return np.concatenate([np.broadcast_to(start, (count, len(start))), rows], axis=1), packed.num_documents
+    return np.concatenate([np.broadcast_to(start, (count, len(start))), rows], axis=1), packed.documents
 
 
 def _draw_windows(
@@ -115,8 +115,10 @@ def _draw_windows(
     *,
     label: str,
     seed: int,
-) -> tuple[Int32[np.ndarray, "N T"], int]:
+) -> tuple[Int32[np.ndarray, "N T"], tuple[str, ...]]:
+    """Returns the sequences and the document, by ``hash_document``, that each lies in."""
     rows: list[np.ndarray] = []
+    chosen: list[str] = []
     seen = num_tokens = 0
     while len(rows) < count:
         texts = take(documents, min((count - len(rows)) * length, BATCH_CHARACTERS))
@@ -127,14 +129,16 @@ def _draw_windows(
                 "all); ask for fewer (--samples) or shorter windows (--length), or let documents be joined "
                 "(--fill packed)."
             )
-        for tokenized in tokenize(tokenizer, texts, special_tokens=True, count_bytes=False):
+        tokenized_texts = tokenize(tokenizer, texts, special_tokens=True, count_bytes=False)
+        for text, tokenized in zip(texts, tokenized_texts, strict=True):
             position, seen = seen, seen + 1
             spare = tokenized.tokens_T.size - length
             num_tokens += tokenized.tokens_T.size
             if spare > 0:
                 begin = _uniform(spare + 1, seed, position)
                 rows.append(tokenized.tokens_T[begin : begin + length])
-    return np.stack(list(itertools.islice(rows, count))), count
+                chosen.append(hash_document(text))
+    return np.stack(rows[:count]), tuple(chosen[:count])
 
 
 def _uniform(num: int, seed: int, position: int) -> int:

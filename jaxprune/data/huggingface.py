@@ -47,7 +47,7 @@ class DatasetTexts:
         if not name or (colon and not config) or (hash_sign and not field):
             raise RequestError(f"{reference!r} is incomplete; write dataset:NAME[:CONFIG][#FIELD].")
         if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
-            raise RequestError(f"{reference}: there is no folder {name!r}.")
+            raise RequestError(f"{reference}: there is no folder {name!r}; check the path.")
         return cls(name=name, config=config or None, field=field or "text", reference=reference)
 
     def languages(self) -> tuple[str, ...] | None:
@@ -107,7 +107,9 @@ class DatasetTexts:
         try:
             yield
         except (ValueError, RuntimeError, OSError, EOFError, zlib.error, DatasetsError) as error:
-            raise RequestError(f"{self.reference} cannot be opened: {_summary(error)}") from error
+            raise RequestError(
+                f"{self.reference} cannot be opened: {_summary(error)} Check its name, its configuration and its files."
+            ) from error
         finally:
             if not bars:
                 datasets.enable_progress_bars()
@@ -126,7 +128,8 @@ class DatasetTexts:
                 text = row[self.field]
                 if not isinstance(text, str):
                     raise RequestError(
-                        f"{self.reference}: the field {self.field!r} holds a {type(text).__name__}, not a text."
+                        f"{self.reference}: the field {self.field!r} holds a {type(text).__name__}, not a text; name "
+                        "another with #FIELD."
                     )
                 yield text
         except RequestError:
@@ -139,7 +142,7 @@ class DatasetTexts:
             pyarrow.ArrowException,
             DatasetsError,
         ) as error:
-            raise RequestError(f"{self.reference} cannot be read: {_summary(error)}") from error
+            raise RequestError(f"{self.reference} cannot be read: {_summary(error)} Fetch it again.") from error
 
 
 def mc4(repository: str = "allenai/c4") -> DatasetTexts:
@@ -171,14 +174,16 @@ def _reach_hub(name: str, reference: str) -> None:
             "login'), and there is no such folder."
         ) from error
     except HFValidationError as error:
-        raise RequestError(f"{reference}: {name!r} is neither a folder nor a hub id.") from error
+        raise RequestError(
+            f"{reference}: {name!r} is neither a folder nor a hub id; write NAME or ORG/NAME."
+        ) from error
     except Exception as error:  # The HTTP client's errors share no base class that the hub library promises.
         raise RequestError(
-            f"{reference}: this machine cannot reach the hub ({_summary(error)}); give local text with "
+            f"{reference}: this machine cannot reach the hub ({_summary(error).rstrip('.')}); give local text with "
             "files:FOLDER instead."
         ) from error
 
 
 def _summary(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return (lines[0].rstrip(".") if lines else type(error).__name__)[:300] + "."

@@ -5,7 +5,7 @@ Shapes: N sequences, T tokens in each.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ class Calibration:
       languages: one for each sequence, sequences of a language side by side.
       account: what was used, for the manifest: ``texts``, ``fill``, ``seed``, ``length``, ``sequences``,
         ``sha256`` of the ids (little-endian int32, row by row), ``languages`` (``sequences``, ``documents``
-        and ``tokens`` of each), and ``sequence_hashes`` (``hash_sequence`` of each row).
+        and ``tokens`` of each), ``sequence_hashes`` (``hash_sequence`` of each row) and ``document_hashes``
+        (``hash_document`` of each document).
     """
 
     tokens_NT: Int32[np.ndarray, "N T"]
@@ -35,7 +36,7 @@ def make_calibration(
     tokens: Mapping[str, Int32[np.ndarray, "..."]],
     *,
     texts: str,
-    documents: Mapping[str, int | None],
+    documents: Mapping[str, Sequence[str] | None],
     fill: str | None,
     seed: int | None,
 ) -> Calibration:
@@ -43,8 +44,9 @@ def make_calibration(
 
     Args:
       texts: reference of the source.
-      documents: how many were used, by language; None where nobody knows.
+      documents: ``hash_document`` of those that were used, by language; None where nobody knows.
     """
+    counts = {language: None if hashes is None else len(hashes) for language, hashes in documents.items()}
     tokens_NT = np.ascontiguousarray(np.concatenate(list(tokens.values())))
     length = tokens_NT.shape[1]
     account = {
@@ -55,10 +57,11 @@ def make_calibration(
         "sequences": len(tokens_NT),
         "sha256": hashlib.sha256(tokens_NT.astype("<i4").tobytes()).hexdigest(),
         "languages": {
-            language: {"sequences": len(rows), "documents": documents[language], "tokens": len(rows) * length}
+            language: {"sequences": len(rows), "documents": counts[language], "tokens": len(rows) * length}
             for language, rows in tokens.items()
         },
         "sequence_hashes": [hash_sequence(row) for row in tokens_NT],
+        "document_hashes": [name for hashes in documents.values() for name in hashes or ()],
     }
     return Calibration(tokens_NT, tuple(language for language, rows in tokens.items() for _ in rows), account)
 
@@ -68,26 +71,35 @@ def hash_sequence(tokens_T: Int32[np.ndarray, " T"]) -> str:
     return hashlib.sha256(tokens_T.astype("<i4").tobytes()).hexdigest()[:16]
 
 
-def refuse_overlap(windows_NT: Int32[np.ndarray, "N T"], account: Mapping[str, Any]) -> None:
-    """Checks that no evaluation window is one of the sequences that a model was calibrated on.
+def refuse_overlap(windows_NT: Int32[np.ndarray, "N T"], documents: Sequence[str], account: Mapping[str, Any]) -> None:
+    """Checks that a model is not measured on what it was calibrated on.
 
-    It can only find whole windows, so it serves text whose documents nobody knows any more (``tokens:``); the
-    other sources keep their documents apart.
+    Sources keep calibration and evaluation apart; but a set that is stored in two splits may have a document in both,
+    and the two may be asked of different sources. Ids without documents (``tokens:``) are compared by whole windows.
 
     Args:
+      windows_NT: evaluation windows.
+      documents: ``hash_document`` of those that the windows were cut from; none where nobody knows.
       account: ``Calibration.account``, as it stands in a manifest.
 
     Raises:
-      RequestError: names the first window that is a calibration sequence.
+      RequestError: a window is a calibration sequence, or a document served both.
     """
+    texts = account.get("texts")
     seen = {digest: index for index, digest in enumerate(account.get("sequence_hashes", ()))}
     for index, row in enumerate(windows_NT):
         sequence = seen.get(hash_sequence(row))
         if sequence is not None:
             raise RequestError(
-                f"evaluation window {index} is calibration sequence {sequence} (of {account.get('texts')}); "
+                f"evaluation window {index} is calibration sequence {sequence} (of {texts}); "
                 "measure on text that pruning has not seen."
             )
+    common = set(documents) & set(account.get("document_hashes", ()))
+    if common:
+        raise RequestError(
+            f"{len(common)} of the {len(set(documents))} documents to measure on served to calibrate this model "
+            f"(from {texts}); remove them from one of the two splits, or measure on text that pruning has not seen."
+        )
 
 
 def check_vocabulary(tokens_NT: Int32[np.ndarray, "N T"], vocab_size: int) -> None:

@@ -58,7 +58,8 @@ def check_languages(source: TextSource, languages: Sequence[str]) -> None:
     missing = [language for language in languages if language not in known]
     if missing:
         raise RequestError(
-            f"{source.reference} has no {', '.join(missing)}; it has {', '.join(known) or 'no language at all'}."
+            f"{source.reference} has no {', '.join(missing)}; it has {', '.join(known) or 'no language at all'}; "
+            "ask for what it has, or name another source with --texts."
         )
 
 
@@ -70,6 +71,11 @@ def seeded_order(num: int, seed: int) -> list[int]:
 def content_digest(text: str) -> bytes:
     """Returns 32 bytes that two documents share if they differ at most in white space around them."""
     return hashlib.sha256(_DIVISION_SEED + text.strip().encode("utf-8", "surrogatepass")).digest()
+
+
+def hash_document(text: str) -> str:
+    """Returns 16 hexadecimal digits by which a document is known again, white space around it left out."""
+    return content_digest(text).hex()[:16]
 
 
 def split_of(text: str) -> Split:

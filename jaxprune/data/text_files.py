@@ -51,15 +51,19 @@ def read_parquet(path: Path) -> Iterator[Document]:
         with pyarrow.parquet.ParquetFile(path) as table:
             columns = table.schema_arrow.names
             if FIELD not in columns:
-                raise RequestError(f"{path} has no column {FIELD!r}; it has {', '.join(columns)}.")
+                raise RequestError(f"{path} has no column {FIELD!r}; it has {', '.join(columns)}: rename one.")
             for batch in table.iter_batches(batch_size=1024, columns=[FIELD]):
                 for text in batch.column(0).to_pylist():
                     row += 1
                     if not isinstance(text, str):
-                        raise RequestError(f"{path}, row {row}: {FIELD!r} is {type(text).__name__}, not a text.")
+                        raise RequestError(
+                            f"{path}, row {row}: {FIELD!r} is {type(text).__name__}, not a text; drop it."
+                        )
                     yield Document(text, row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path} cannot be read as Parquet after row {row}: {_first_line(error)}.") from error
+        raise RequestError(
+            f"{path} cannot be read as Parquet after row {row}: {_first_line(error)}; write it anew."
+        ) from error
 
 
 READERS: dict[str, Callable[[Path], Iterator[Document]]] = {
@@ -82,24 +86,30 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8.") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise RequestError(f"{path} cannot be read after line {number}: {_first_line(error)}.") from error
+        raise RequestError(
+            f"{path} cannot be read after line {number}: {_first_line(error)}; write it anew."
+        ) from error
 
 
 def _text_of(path: Path, number: int, line: str) -> str:
     try:
         record = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise RequestError(f"{path}, line {number}: not a JSON object ({_first_line(error)}).") from error
+        raise RequestError(
+            f"{path}, line {number}: not a JSON object ({_first_line(error)}); write one on each line."
+        ) from error
     if not isinstance(record, dict) or FIELD not in record:
         found = f"fields {', '.join(record) or 'none'}" if isinstance(record, dict) else f"a {type(record).__name__}"
-        raise RequestError(f"{path}, line {number}: no field {FIELD!r}; found {found}.")
+        raise RequestError(f"{path}, line {number}: no field {FIELD!r}; found {found}. Rename the one that holds it.")
     text = record[FIELD]
     if not isinstance(text, str):
-        raise RequestError(f"{path}, line {number}: {FIELD!r} is a {type(text).__name__}, not a text.")
+        raise RequestError(f"{path}, line {number}: {FIELD!r} is a {type(text).__name__}, not a text; drop the line.")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise RequestError(f"{path}, line {number}: {FIELD!r} is no valid Unicode ({error.reason}).") from error
+        raise RequestError(
+            f"{path}, line {number}: {FIELD!r} is no valid Unicode ({error.reason}); drop the line."
+        ) from error
     return text
 
 

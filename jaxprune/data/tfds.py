@@ -46,7 +46,7 @@ class PreparedTexts:
         if not name or not folder:
             raise RequestError(f"'tfds:{rest}' is incomplete; write tfds:NAME@DATA_DIR.")
         if not Path(folder).expanduser().is_dir():
-            raise RequestError(f"tfds:{rest}: there is no folder {folder!r}.")
+            raise RequestError(f"tfds:{rest}: there is no folder {folder!r}; check the path.")
         return cls(name, Path(folder).expanduser())
 
     @property
@@ -87,7 +87,9 @@ class PreparedTexts:
             try:
                 yield rows[index][_FIELD].decode()
             except UnicodeDecodeError as error:
-                raise RequestError(f"{self.reference}, split {split}, row {index}: not UTF-8.") from error
+                raise RequestError(
+                    f"{self.reference}, split {split}, row {index}: not UTF-8; prepare it anew."
+                ) from error
 
     def _open(self, name: str) -> Any:
         folder = _newest_version(self.data_dir / name)
@@ -106,12 +108,15 @@ class PreparedTexts:
         try:
             builder = tensorflow_datasets.builder_from_directory(folder)
         except (ValueError, OSError, AssertionError) as error:
-            raise RequestError(f"{self.reference} cannot be opened: {str(error).splitlines()[0]}") from error
+            raise RequestError(
+                f"{self.reference} cannot be opened: {str(error).splitlines()[0]}; prepare it anew."
+            ) from error
         features = builder.info.features
         fields = features if isinstance(features, tensorflow_datasets.features.FeaturesDict) else {}
         if _FIELD not in fields or not isinstance(fields[_FIELD], tensorflow_datasets.features.Text):
             raise RequestError(
-                f"{self.reference} has no text in a field {_FIELD!r}; it has {', '.join(fields) or features}."
+                f"{self.reference} has no text in a field {_FIELD!r}; it has {', '.join(fields) or features}. "
+                "Prepare it with one of that name."
             )
         return builder
 
@@ -161,9 +166,10 @@ def _refuse_foreign_features(path: Path) -> None:
     try:
         foreign = [name for name in class_names(json.loads(path.read_bytes())) if "." in name]
     except (OSError, ValueError, RecursionError) as error:
-        raise RequestError(f"{path} cannot be read: {error}.") from error
+        raise RequestError(f"{path} cannot be read: {error}; prepare the set anew.") from error
     foreign = [name for name in foreign if not name.startswith("tensorflow_datasets.core.")]
     if foreign:
         raise RequestError(
-            f"{path} asks to import {foreign[0]}, which is not part of TensorFlow Datasets; this is not done."
+            f"{path} asks to import {foreign[0]}, which is not part of TensorFlow Datasets; this is not "
+            "done: prepare the set with features of its own."
         )

@@ -39,9 +39,9 @@ def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
     """
     path = path.expanduser()
     asked = f"{TOKENS}{path}"
-    expected = "expected an int32 .npy file [sequences, length]"
+    expected = "give an int32 .npy file [sequences, length]"
     if not path.is_file():
-        raise RequestError(f"{asked}: there is no such file.")
+        raise RequestError(f"{asked}: there is no such file; check the path.")
     try:
         # Mapped first, because a header that lies about its shape is then refused before memory is taken.
         # This way of opening knows no pickles and no archives.

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Int32, Int64
 from transformers import PreTrainedTokenizerBase
 
+from jaxprune.data.sources import hash_document
+
 SEPARATOR = "\n\n"
 """What stands between documents that are joined."""
 
@@ -105,12 +107,12 @@ class Packed(NamedTuple):
     Attributes:
       tokens_T: token ids of all documents.
       bytes_T: UTF-8 bytes for each token, or None.
-      num_documents: documents that were joined.
+      documents: ``hash_document`` of each that was joined.
     """
 
     tokens_T: Int32[np.ndarray, " T"]
     bytes_T: Int64[np.ndarray, " T"] | None
-    num_documents: int
+    documents: tuple[str, ...]
 
 
 def pack(
@@ -127,7 +129,8 @@ def pack(
     """
     tokens = [np.zeros(0, np.int32)]
     num_bytes = [np.zeros(0, np.int64)]
-    found = num_documents = num_characters = 0
+    joined: list[str] = []
+    found = num_characters = 0
     while found < num_tokens:
         # The first eighth teaches how many characters make a token of this language.
         characters = (num_tokens - found) * num_characters / found if found else num_tokens / 8
@@ -144,11 +147,11 @@ def pack(
             if part.bytes_T is not None:
                 num_bytes.append(part.bytes_T)
             found += part.tokens_T.size
-            num_documents += 1
+            joined.append(hash_document(text))
             num_characters += len(text)
     counted = count_bytes and tokenizer.is_fast
     return Packed(
         np.concatenate(tokens)[:num_tokens],
         np.concatenate(num_bytes)[:num_tokens] if counted else None,
-        num_documents,
+        tuple(joined),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 from transformers import PreTrainedTokenizerBase
 
-from jaxprune.data.sources import TextSource
+from jaxprune.data.sources import TextSource, hash_document
 from jaxprune.data.token_files import read_tokens
 from jaxprune.data.tokenizing import SEPARATOR, pack, take, tokenize, window_start
 from jaxprune.errors import RequestError
@@ -30,10 +30,12 @@ class Windows:
       tokens_NT: token ids.
       num_bytes: UTF-8 bytes of the text that the predicted tokens (all but each window's first) stand for;
         None for ids without text, and for tokenizers that do not say where their tokens come from.
+      documents: ``hash_document`` of those that were read for them; none for ids without text.
     """
 
     tokens_NT: Int32[np.ndarray, "N T"]
     num_bytes: int | None
+    documents: tuple[str, ...] = ()
 
 
 def evaluation_windows(
@@ -68,9 +70,9 @@ def evaluation_windows(
     documents = iter(source.documents(language, "evaluation", seed=None))
     width = length - len(start)
     if protocol == "windows":
-        tokens_S, bytes_S, _ = pack(tokenizer, documents, windows * width, count_bytes=True)
+        tokens_S, bytes_S, read = pack(tokenizer, documents, windows * width, count_bytes=True)
     else:
-        tokens_S, bytes_S = _tokenize_joined(tokenizer, documents, windows * width)
+        tokens_S, bytes_S, read = _tokenize_joined(tokenizer, documents, windows * width)
     if tokens_S.size < windows * width:
         raise RequestError(
             f"{language} of {source.reference}: {windows} windows of {length} tokens were asked for, but its "
@@ -81,7 +83,8 @@ def evaluation_windows(
         [np.broadcast_to(start, (windows, len(start))), tokens_S[: windows * width].reshape(windows, width)],
         axis=1,
     )
-    return Windows(tokens_NT, _predicted_bytes(bytes_S, windows, width, first_is_predicted=len(start) > 0))
+    num_bytes = _predicted_bytes(bytes_S, windows, width, first_is_predicted=len(start) > 0)
+    return Windows(tokens_NT, num_bytes, read)
 
 
 def load_windows(path: Path | str, *, windows: int | None) -> Windows:
@@ -98,8 +101,8 @@ def load_windows(path: Path | str, *, windows: int | None) -> Windows:
 
 def _tokenize_joined(
     tokenizer: PreTrainedTokenizerBase, documents: Iterator[str], num_tokens: int
-) -> tuple[Int32[np.ndarray, " S"], Int64[np.ndarray, " S"] | None]:
-    """Tokenizes the texts joined; of a long text little more than the tokens need.
+) -> tuple[Int32[np.ndarray, " S"], Int64[np.ndarray, " S"] | None, tuple[str, ...]]:
+    """Tokenizes the texts joined, of a long text little more than the tokens need; also returns which they were.
 
     The tokens that are used end before the last document that is joined and not blank, so they are those of
     the whole text, however long.
@@ -117,7 +120,7 @@ def _tokenize_joined(
         whole, unsafe = tokenize(tokenizer, [joined, ending], special_tokens=True, count_bytes=True)
         found = whole.tokens_T.size - unsafe.tokens_T.size
         if not batch or found >= num_tokens:
-            return whole.tokens_T, whole.bytes_T
+            return whole.tokens_T, whole.bytes_T, tuple(hash_document(text) for text in texts if text.strip())
         characters = int((num_tokens - found) * len(joined) / max(whole.tokens_T.size, 1)) + 1
 
 

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxprune.checkpoints import open_checkpoint
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.output import OutputFolder
-from jaxprune.data.calibration import Calibration
+from jaxprune.data.calibration import Calibration, refuse_overlap
 from jaxprune.data.windows import Windows
 from jaxprune.evaluation.perplexity import LanguagePerplexity
 from jaxprune.jobs.manifest import METADATA_FOLDER
@@ -62,8 +62,14 @@ def compare(
 
     Returns:
       ``{"dense": {language: measures}, "calibrations": {mixture: {language: measures}}, ...}``.
+
+    Raises:
+      RequestError: the request cannot be met, or a document would calibrate and measure; nothing is left under ``out``.
     """
     start = time.perf_counter()
+    for calibration in calibrations.values():
+        for of_language in windows.values():
+            refuse_overlap(of_language.tokens_NT, of_language.documents, calibration.account)
     measure = {"mesh": mesh, "compute_dtype": compute_dtype}
     with OutputFolder(out, overwrite=overwrite, source=checkpoint.reference) as folder:
         dense = perplexity(checkpoint, windows, on_tokens=watch.on_perplexity("dense"), **measure)

@@ -34,7 +34,8 @@ def prepare_windows(
       windows: for each language; None: 64, or every row of a ``tokens:`` file.
 
     Raises:
-      RequestError: a language or enough text is missing, or a window served to calibrate this very model.
+      RequestError: a language or enough text is missing, or a window or a document served to calibrate this very
+        model.
     """
     if texts.startswith(TOKENS):
         prepared = {"tokens": load_windows(texts.removeprefix(TOKENS), windows=windows)}
@@ -48,19 +49,23 @@ def prepare_windows(
                 source, tokenizer, language, windows=windows or 64, length=length, protocol=protocol
             )
             known = {} if cut_out.num_bytes is None else {"num_bytes": np.asarray(cut_out.num_bytes)}
-            return {"tokens": cut_out.tokens_NT, **known}
+            return {"tokens": cut_out.tokens_NT, "documents": np.asarray(cut_out.documents, np.str_), **known}
 
         # Of several processes each reads some of the languages.
         shared = share_out([functools.partial(cut, language) for language in languages])
         prepared = {
-            language: Windows(arrays["tokens"], int(arrays["num_bytes"]) if "num_bytes" in arrays else None)
+            language: Windows(
+                arrays["tokens"],
+                int(arrays["num_bytes"]) if "num_bytes" in arrays else None,
+                tuple(arrays["documents"].tolist()),
+            )
             for language, arrays in zip(languages, shared, strict=True)
         }
     manifest = read_manifest(checkpoint.reference)
     for of_language in prepared.values():
         check_vocabulary(of_language.tokens_NT, checkpoint.model.config.vocab_size)
         if manifest and manifest.get("calibration"):
-            refuse_overlap(of_language.tokens_NT, manifest["calibration"])
+            refuse_overlap(of_language.tokens_NT, of_language.documents, manifest["calibration"])
     return prepared
 
 

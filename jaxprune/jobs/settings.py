@@ -48,7 +48,7 @@ def parse_languages(text: str | None) -> list[str]:
         raise RequestError("no language was asked for; say which with --languages, for example --languages de,sw.")
     repeated = {language for language in languages if languages.count(language) > 1}
     if repeated:
-        raise RequestError(f"--languages names {', '.join(sorted(repeated))} more than once.")
+        raise RequestError(f"--languages names {', '.join(sorted(repeated))} more than once; name each once.")
     return languages
 
 

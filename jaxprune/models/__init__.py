@@ -20,7 +20,8 @@ def build_model(config: Mapping[str, Any]) -> CausalLM:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise RequestError(
-            f"config.json: model_type = {model_type!r} is not supported; supported: {', '.join(sorted(FAMILIES))}."
+            f"config.json: model_type = {model_type!r} is not supported; supported: {', '.join(sorted(FAMILIES))}; "
+            "give a model of one of these types."
         )
     family = FAMILIES[model_type]
     return CausalLM(family, family.read_config(with_defaults(config)))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -153,6 +154,7 @@ class ConfigFields:
         """Returns the error that ``found`` ("key = value") is not among what is ``supported``."""
         return RequestError(
             f"config.json: {self._prefix}{found} is not supported for {self.model_type} models; supported: {supported}."
+            " Correct the file if it is wrong; a model that was trained so cannot be used."
         )
 
     def _refuse_others(self, key: str, supported: tuple[Any, ...]) -> None:
@@ -173,7 +175,7 @@ def check_heads(*, num_attention_heads: int, num_key_value_heads: int, head_dim:
     if head_dim % 2:
         raise RequestError(
             f"config.json: head_dim = {head_dim}, and rotary positions turn pairs of features; "
-            "it has to be even (where it is left out, it is hidden_size / num_attention_heads)."
+            "give an even one (where it is left out, it is hidden_size / num_attention_heads)."
         )
 
 
@@ -186,7 +188,6 @@ def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       RequestError: transformers finds the configuration invalid, or the weights are quantized.
     """
-    model_type = raw["model_type"]
     if raw.get("quantization_config") is not None:
         raise RequestError(
             "config.json: it has a quantization_config, so the weights are stored quantized, and jaxprune "
@@ -195,17 +196,40 @@ def with_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     num_blocks = raw.get("num_hidden_layers")
     if isinstance(num_blocks, int) and num_blocks > _MAX_BLOCKS:
         raise RequestError(
-            f"config.json: num_hidden_layers = {num_blocks} is not supported; supported: up to {_MAX_BLOCKS}."
+            f"config.json: num_hidden_layers = {num_blocks} is not supported; supported: up to {_MAX_BLOCKS}. "
+            "Correct the file."
         )
     for key in ("rope_parameters", "rope_scaling"):
         if not isinstance(raw.get(key, None), Mapping | None):
-            raise RequestError(f"config.json: {key} = {raw[key]!r} is not supported; supported: an object.")
-    # A copy: transformers completes nested objects in place.
-    asked = {key: copy.deepcopy(value) for key, value in raw.items() if key not in _WITHOUT_EFFECT or key in _ASKED_FOR}
+            raise RequestError(f"config.json: {key} = {raw[key]!r} is not supported; give an object.")
+    asked = {key: value for key, value in raw.items() if key not in _WITHOUT_EFFECT or key in _ASKED_FOR}
+    completed = _complete(asked)
+    if isinstance(completed, Exception):
+        raise _refusal(asked, completed) from completed
+    return completed
+
+
+def _complete(asked: Mapping[str, Any]) -> dict[str, Any] | Exception:
+    """Returns what transformers makes of a configuration, or its reason to refuse it."""
     try:
-        return transformers.AutoConfig.for_model(**asked).to_dict()
-    except Exception as error:  # transformers' strict dataclasses raise many kinds, one wrapped in another
-        found = error.__cause__ or error
-        raise RequestError(
-            f"config.json is not a valid {model_type} configuration: {type(found).__name__}: {found}"
-        ) from error
+        # A copy: transformers completes nested objects in place.
+        return transformers.AutoConfig.for_model(**copy.deepcopy(dict(asked))).to_dict()
+    except Exception as error:  # its strict dataclasses raise many kinds, one wrapped in another
+        return error
+
+
+def _refusal(asked: Mapping[str, Any], error: Exception) -> RequestError:
+    """Returns the error that names the field without which transformers would take the configuration, if one is."""
+    model_type = asked["model_type"]
+    reason = str(error.__cause__ or error).strip().rstrip(".")
+    for key in asked:
+        if key != "model_type" and isinstance(
+            _complete({other: value for other, value in asked.items() if other != key}), dict
+        ):
+            return RequestError(
+                f"config.json: {key} = {reprlib.repr(asked[key])} does not fit the rest of this {model_type} "
+                f"configuration ({reason}); give the values that the model was trained with."
+            )
+    return RequestError(
+        f"config.json: its values make no {model_type} model ({reason}); give those that it was trained with."
+    )

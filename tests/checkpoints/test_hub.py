@@ -79,7 +79,7 @@ def _answer(kind, text):
         (_answer(errors.RevisionNotFoundError, "404"), "this revision does not"),
         (
             _answer(errors.HfHubHTTPError, "500 Server Error"),
-            "cannot be fetched from the Hugging Face hub: 500 Server Error",
+            "cannot be fetched from the Hugging Face hub: 500 Server Error; try again later",
         ),
         (errors.HFValidationError("bad\nworse"), r"valid hub id org/name\[@revision\]: bad$"),
         (
@@ -89,7 +89,7 @@ def _answer(kind, text):
         (ConnectionError("no route"), "cannot be reached"),
         (errors.HTTPError("no route"), "cannot be reached"),
         (OSError(errno.ENOSPC, "full"), "the disk of the hub's cache is full"),
-        (ValueError("odd\ntraceback"), "cannot be fetched from the Hugging Face hub: odd$"),
+        (ValueError("odd\ntraceback"), "cannot be fetched from the Hugging Face hub: odd; try again later"),
     ],
 )
 def test_failures_say_what_to_do_in_one_line(monkeypatch, error, message):

@@ -1,6 +1,7 @@
 """Conversions: bit-exact round trips, files as in the source, and what transformers makes of them."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import ml_dtypes
@@ -178,6 +179,36 @@ def test_too_small_a_disk_is_found_before_any_weight_is_written(tmp_path, monkey
         _convert(tmp_path / "source", tmp_path / "out", format=format)
     assert not list((tmp_path / "out").glob("*.safetensors"))
     assert not list((tmp_path / "out").glob("orbax*"))
+
+
+def test_a_disk_that_fills_up_is_found_before_orbax_begins_a_section(tmp_path, monkeypatch):
+    write_tiny_checkpoint(tmp_path / "source", "llama")
+    checkpoint = open_checkpoint(str(tmp_path / "source"))
+    out = tmp_path / "out"
+    out.mkdir()
+    writer = create_writer(out, checkpoint, format="orbax", dtype=None)
+    writer.write("embed", checkpoint.read("embed"))
+    before = _files(out)
+    block = checkpoint.read("blocks/0")
+    # As many as the block has, which is too few: nothing says that it compresses.
+    monkeypatch.setattr(disk, "_free", lambda folder: sum(value.nbytes for value in block.values()))
+    with pytest.raises(RequestError, match=r"is full: [\d,]+ bytes were needed, [\d,]+ bytes are free"):
+        writer.write("blocks/0", block)
+    assert _files(out) == before
+
+
+def test_orbax_copies_no_tensor_before_it_writes(tmp_path):
+    write_tiny_checkpoint(tmp_path / "source", "llama", vocab_size=50_021, with_tokenizer=False)
+    checkpoint = open_checkpoint(str(tmp_path / "source"))
+    out = tmp_path / "out"
+    out.mkdir()
+    writer = create_writer(out, checkpoint, format="orbax", dtype=None)
+    params = checkpoint.read("embed")
+    tracemalloc.start()  # knows of NumPy's memory, and not of what TensorStore packs into
+    writer.write("embed", params)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.5 * sum(value.nbytes for value in params.values())
 
 
 def test_an_unknown_format_lists_the_known(tmp_path):

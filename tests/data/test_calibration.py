@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from jaxprune.data.calibration import draw_calibration, refuse_overlap
+from jaxprune.data.sources import hash_document, seeded_order
+from jaxprune.data.windows import evaluation_windows
 from jaxprune.errors import RequestError
 from tests.data.corpora import MadeTexts, byte_level, document, sentencepiece_like
 
@@ -147,8 +149,56 @@ def test_only_as_many_documents_are_read_as_needed():
 def test_a_window_that_was_calibrated_on_is_found():
     calibration = draw()
     other = draw(seed=9).tokens_NT
-    refuse_overlap(other, calibration.account)
-    refuse_overlap(other, {"texts": "an account without hashes"})
+    refuse_overlap(other, (), calibration.account)
+    refuse_overlap(other, ("0123456789abcdef",), {"texts": "an account without hashes"})
     mixed = np.concatenate([other[:2], calibration.tokens_NT[5:6]])
     with pytest.raises(RequestError, match=r"evaluation window 2 is calibration sequence 5 \(of made\)"):
-        refuse_overlap(mixed, calibration.account)
+        refuse_overlap(mixed, (), calibration.account)
+
+
+@pytest.mark.parametrize("fill", ["packed", "document"])
+def test_the_account_knows_its_documents_again(fill):
+    calibration = draw(fill, mix={"de": 4, "en": 3})
+    account = calibration.account
+    known = {
+        hash_document(document((language, "calibration", index), size)): (language, index)
+        for language in ("de", "en")
+        for index, size in enumerate(SIZES)
+    }
+    used = [known[name] for name in account["document_hashes"]]
+    counts = {language: account["languages"][language]["documents"] for language in ("de", "en")}
+    assert collections.Counter(language for language, _ in used) == counts
+    # The first of the seeded order, as many as are needed, or those of them that are longer than a window.
+    tokenizer = byte_level(bos=True)
+    for language in ("de", "en"):
+        order = seeded_order(len(SIZES), 0)
+        if fill == "document":
+            texts = {index: document((language, "calibration", index), SIZES[index]) for index in order}
+            order = [index for index in order if len(tokenizer(texts[index])["input_ids"]) > 24]
+        assert [index for of, index in used if of == language] == order[: counts[language]]
+
+
+@pytest.mark.parametrize("protocol", ["windows", "published"])
+def test_a_document_that_was_calibrated_on_is_found_wherever_it_lies_in_a_window(protocol):
+    class Leaky(MadeTexts):
+        """Text whose evaluation split has a calibration document behind its own, with other space around it."""
+
+        def documents(self, language, split, *, seed):
+            yield from super().documents(language, split, seed=seed)
+            if split == "evaluation":
+                order = seeded_order(len(self.sizes), 0)
+                yield f"\n  {document((language, 'calibration', order[0]), self.sizes[order[0]])} "
+
+    tokenizer = byte_level(bos=True)
+    source = Leaky([12] * 20)
+    account = draw_calibration(source, tokenizer, {"de": 2}, length=24, seed=0, fill="packed").account
+    ask = {"length": 24, "protocol": protocol}
+    few = evaluation_windows(source, tokenizer, "de", windows=3, **ask)
+    refuse_overlap(few.tokens_NT, few.documents, account)
+    room = sum(
+        len(tokenizer(text + "\n\n")["input_ids"]) - 1 for text in source.documents("de", "evaluation", seed=None)
+    )
+    every = evaluation_windows(source, tokenizer, "de", windows=room // 24, **ask)
+    assert len(every.documents) == 21
+    with pytest.raises(RequestError, match=r"1 of the 21 documents to measure on served to calibrate .*\(from made\)"):
+        refuse_overlap(every.tokens_NT, every.documents, account)

@@ -41,7 +41,7 @@ def test_stored_splits(stored, calibration, evaluation):
 
 
 def test_missing_language_lists_those_there_are():
-    with pytest.raises(RequestError, match=r"made has no fr, xx; it has de, en, sw\."):
+    with pytest.raises(RequestError, match=r"made has no fr, xx; it has de, en, sw; ask for what it has"):
         check_languages(MadeTexts([1]), ["de", "fr", "xx"])
 
 

@@ -57,7 +57,7 @@ def test_fewer_rows_are_the_first(tmp_path):
         (np.array(3), r"has the shape \[\]"),
         (IDS - 1, "holds -1, which is no token id"),
         (IDS + 2**31, f"holds {340 + 2**31 + 34}, which is no token id"),
-        (np.zeros((2, 2), [("a", "i4")]), "expected an int32 .npy file"),
+        (np.zeros((2, 2), [("a", "i4")]), "give an int32 .npy file"),
         (np.array([["a", "b"]]), "holds <U1"),
         (np.array([[{}, []]], dtype=object), "cannot be read"),
     ],

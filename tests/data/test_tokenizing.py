@@ -100,7 +100,7 @@ def test_packing_tokenizes_each_document_alone(name):
         packed = pack(tokenizer, iter(texts), wanted, count_bytes=True)
         assert packed.tokens_T.tolist() == joined[:wanted]
         needed = np.searchsorted(np.cumsum([len(ids) for ids in alone]), wanted) + 1
-        assert packed.num_documents == needed
+        assert len(packed.documents) == needed
     assert packed.bytes_T.sum() == sum(len((text + SEPARATOR).encode()) for text in texts)
     assert pack(tokenizer, iter(texts), len(joined) + 1).tokens_T.size == len(joined)
 
@@ -108,7 +108,7 @@ def test_packing_tokenizes_each_document_alone(name):
 def test_packing_passes_over_blank_documents():
     tokenizer = TOKENIZERS["byte level, BOS"]
     packed = pack(tokenizer, iter(["", "the", " \n", "the"]), 100)
-    assert packed.num_documents == 2
+    assert len(packed.documents) == 2
     assert packed.tokens_T.size == 4
 
 
@@ -122,7 +122,7 @@ def test_packing_reads_little_more_than_it_needs():
             yield document(index, 20)
 
     packed = pack(TOKENIZERS["byte level, BOS"], documents(), 20_000)
-    assert served <= 1.1 * packed.num_documents + 2
+    assert served <= 1.1 * len(packed.documents) + 2
 
 
 def test_taking_gives_at_least_one():

@@ -92,6 +92,8 @@ _GEMMA: dict[str, Any] = {
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "Llama-3-8B": _LLAMA,
+    "Llama-3-70B": _LLAMA
+    | {"hidden_size": 8192, "intermediate_size": 28672, "num_attention_heads": 64, "num_hidden_layers": 80},
     "Llama-3.1-8B": _LLAMA | {"max_position_embeddings": 131072, "mlp_bias": False, "rope_scaling": _LLAMA3_SCALING},
     "Llama-3.1-8B-Instruct": _LLAMA
     | {"eos_token_id": [128001, 128008, 128009], "mlp_bias": False, "rope_scaling": _LLAMA3_SCALING},

@@ -155,6 +155,20 @@ def test_what_is_not_supported_is_refused_by_name(model_type, changes):
     assert any(word in message for word in named.get(key, key).split("|")), message
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rms_norm_eps": "x"}, "rms_norm_eps = 'x' does not fit the rest of this llama configuration"),
+        ({"num_attention_heads": 5}, r"values make no llama model \(The hidden size \(48\) is not a multiple"),
+        ({"hidden_act": "gelu"}, "hidden_act = 'gelu' is not supported for llama models; supported: 'silu'. Correct"),
+    ],
+)
+def test_a_refusal_says_what_to_do(changes, message):
+    with pytest.raises(RequestError, match=f"^config.json: .*{message}") as refused:
+        build_model(tiny_config("llama", **changes))
+    assert "trained" in str(refused.value)
+
+
 def test_a_sliding_window_that_no_block_has_may_be_null():
     config = tiny_config("gemma3_text", layer_types=["full_attention"] * 3, sliding_window=None)
     assert build_model(config).config.windows == (None,) * 3
