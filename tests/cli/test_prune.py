@@ -217,7 +217,7 @@ def test_absurdly_long_words_are_refused(capsys, tmp_path, tiny, arguments):
 
 
 def test_help_teaches(capsys):
-    for command in ("prune", "convert", "perplexity", "compare"):
+    for command in ("prune", "convert", "perplexity", "snr", "compare"):
         done = run(capsys, command, "--help")
         assert done.status == 0
         assert "Example" in done.out
