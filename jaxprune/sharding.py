@@ -152,7 +152,8 @@ def place_params(mesh: Mesh, params: Params) -> dict[str, jax.Array]:
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
     """Places a copy of every leaf on every device."""
-    return jax.tree.map(lambda leaf: place(np.asarray(leaf), NamedSharding(mesh, PartitionSpec())), tree)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda leaf: place(leaf if isinstance(leaf, jax.Array) else np.asarray(leaf), everywhere), tree)
 
 
 def local_batch(mesh: Mesh, rows: np.ndarray, num_rows: int) -> jax.Array:

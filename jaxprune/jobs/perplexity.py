@@ -61,12 +61,22 @@ def prepare_windows(
             )
             for language, arrays in zip(languages, shared, strict=True)
         }
-    manifest = read_manifest(checkpoint.reference)
     for of_language in prepared.values():
         check_vocabulary(of_language.tokens_NT, checkpoint.model.config.vocab_size)
-        if manifest and manifest.get("calibration"):
-            refuse_overlap(of_language.tokens_NT, of_language.documents, manifest["calibration"])
+    check_unseen(checkpoint.reference, prepared)
     return prepared
+
+
+def check_unseen(reference: str, windows: Mapping[str, Windows]) -> None:
+    """Refuses windows that served to calibrate a model.
+
+    Raises:
+      RequestError: names the first such window.
+    """
+    manifest = read_manifest(reference)
+    if manifest and manifest.get("calibration"):
+        for of_language in windows.values():
+            refuse_overlap(of_language.tokens_NT, of_language.documents, manifest["calibration"])
 
 
 def total_work(checkpoint: Checkpoint, windows: Mapping[str, Windows]) -> int:

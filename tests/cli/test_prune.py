@@ -78,6 +78,7 @@ def test_prune_then_perplexity_and_the_tables_a_person_reads(capsys, tmp_path, t
     table = run(capsys, "perplexity", out, *ask)
     assert table.status == 0, table.err
     assert "bits per byte" in table.out
+    assert "95% interval" in table.out
     result = json.loads(run(capsys, "perplexity", out, *ask, "--json").out)
     assert list(result["languages"]) == ["de", "sw"]
     assert result["length"] == 16
@@ -86,6 +87,7 @@ def test_prune_then_perplexity_and_the_tables_a_person_reads(capsys, tmp_path, t
         assert found["perplexity"] == pytest.approx(np.exp(found["nats_per_token"]))
         assert found["windows"] == 3
         assert found["bits_per_byte"] > 0
+        assert found["interval"][0] < found["perplexity"] < found["interval"][1]
     assert result["languages"]["de"]["perplexity"] > 1
 
 
@@ -215,7 +217,7 @@ def test_absurdly_long_words_are_refused(capsys, tmp_path, tiny, arguments):
 
 
 def test_help_teaches(capsys):
-    for command in ("prune", "convert", "perplexity", "compare"):
+    for command in ("prune", "convert", "perplexity", "snr", "compare"):
         done = run(capsys, command, "--help")
         assert done.status == 0
         assert "Example" in done.out

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 
 from jaxprune.data.windows import Windows
 from jaxprune.evaluation import perplexity as subject
@@ -60,6 +61,9 @@ def test_equals_a_log_softmax_in_float64(model_type, logits, monkeypatch):
         assert found[language].perplexity == pytest.approx(math.exp(nats.mean()), rel=1e-4)
         assert found[language].tokens == nats.size
         assert found[language].windows == len(tokens)
+        # Few windows: Student's interval of the nats of each.
+        wanted = scipy.stats.ttest_1samp(nats[..., 0].mean(axis=1), 0).confidence_interval()
+        assert np.log(found[language].interval) == pytest.approx(wanted, rel=1e-4)
     assert found["de"].bits_per_byte == pytest.approx(found["de"].nats_per_token * 36 / math.log(2) / 100)
     assert found["sw"].bits_per_byte is None
 
@@ -76,3 +80,22 @@ def test_hidden_states_may_lie_in_a_file():
         for host_bytes in (2**20, 0)
     )
     assert in_memory == in_a_file
+
+
+def test_the_interval_is_of_windows_and_the_same_every_time():
+    """Windows that each predict evenly, unlike each other: more tokens in them are no more evidence."""
+    of_windows = np.random.default_rng(0).normal(3.0, 0.2, 100)
+    wanted = scipy.stats.ttest_1samp(of_windows, 0).confidence_interval()
+    for tokens in (1, 50):
+        losses = np.repeat(of_windows[:, None], tokens, axis=1).astype(np.float32)
+        found = subject._summarise(losses, None)
+        assert np.log(found.interval) == pytest.approx(wanted, abs=0.01)
+        assert found.interval[0] < found.perplexity < found.interval[1]
+        assert found == subject._summarise(losses, None)
+
+
+def test_one_window_has_no_interval_and_none_is_below_one_or_finite_where_perplexity_is_not():
+    assert subject._summarise(np.full((1, 9), 2.0, np.float32), None).interval is None
+    assert subject._summarise(np.array([[0.01], [0.02]], np.float32), None).interval[0] == 1.0
+    endless = subject._summarise(np.array([[900.0], [901.0], [902.0]], np.float32), None)
+    assert endless.perplexity == endless.interval[1] == math.inf

@@ -1,0 +1,107 @@
+"""``jaxprune snr``."""
+
+import statistics
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jaxprune.cli import console, options
+
+
+def command(
+    dense: Annotated[
+        str, typer.Argument(help="The model as it was, named as for prune.", metavar="DENSE", show_default=False)
+    ],
+    pruned: Annotated[
+        str, typer.Argument(help="A model that was pruned from it.", metavar="PRUNED", show_default=False)
+    ],
+    texts: options.Texts = None,
+    languages: options.Languages = None,
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Windows for each language. Default: 16, or every row of tokens:.", show_default=False
+        ),
+    ] = None,
+    length: options.Length = 2048,
+    mesh: options.Mesh = None,
+    compute_dtype: options.ComputeDtype = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the ratios by block to this file, .png or .svg: a line for each language.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the figure's FILE if it exists.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Measure what pruning changed, as signal-to-noise ratios in dB: of weights, and of activations in each language.
+
+    10 dB: the change has a tenth of the energy of what was there; 20 dB: a hundredth. Each model runs its own hidden
+    states through its blocks, so that errors add up. In the middle blocks of many models a few tokens with huge
+    activations are nearly all of the energy: --figure and --json also have the median over tokens. --json has every
+    linear besides, given the dense model's inputs.
+
+    [bold]Example:[/]  jaxprune snr sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw --length 512
+    """
+    from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.errors import RequestError
+    from jaxprune.jobs import snr as job
+    from jaxprune.jobs.perplexity import TOKENS
+    from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
+    from jaxprune.sharding import make_mesh, parse_mesh
+    from jaxprune.studies.depth import Panel, check_figure, draw_depth
+
+    if texts is None:
+        raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
+    asked = [] if texts.startswith(TOKENS) else parse_languages(languages)
+    if figure is not None:
+        check_figure(figure, overwrite=overwrite)
+    sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)
+    if sizes is not None:
+        make_mesh(sizes)
+    with console.working(f"opening {dense} and {pruned}"):
+        checkpoints = open_checkpoint(dense), open_checkpoint(pruned)
+    with console.working("tokenizing"):
+        prepared = job.prepare_snr(*checkpoints, texts, asked, windows=windows, length=length)
+    with console.WorkProgress("snr", job.total_work(checkpoints[0], prepared)) as bar:
+        bar.phase(", ".join(prepared))
+        chosen = make_mesh(sizes, sum(len(of_language.tokens_NT) for of_language in prepared.values()))
+        found = job.snr(*checkpoints, prepared, mesh=chosen, compute_dtype=dtype, on_tokens=bar.advance)
+    if figure is not None:
+        panels = [
+            Panel("all tokens together", {name: [b.snr_db for b in of.blocks] for name, of in found.languages.items()}),
+            Panel("median token", {name: of.median_tokens_db for name, of in found.languages.items()}),
+        ]
+        draw_depth(figure, f"{pruned} against {dense}", panels)
+    if json:
+        request = {"dense": dense, "pruned": pruned, "texts": texts, "compute_dtype": str(dtype)}
+        console.print_json(job.as_json(found, prepared, request))
+        return
+    _print_table(f"{pruned} against {dense}: signal-to-noise ratio by block (dB)", found)
+    if figure is not None:
+        console.out.print(f"figure: {figure}", markup=False, highlight=False)
+
+
+def _print_table(title: str, found: Any) -> None:
+    from jaxprune.evaluation.distortion import add_up
+
+    by_block = zip(found.blocks, *(of.blocks for of in found.languages.values()), strict=True)
+    rows = [[str(index), *(_decibels(of.snr_db) for of in row)] for index, row in enumerate(by_block)]
+    console.out.print(console.table(title, ["block", "weights", *found.languages], rows))
+    medians = [
+        f"{language} {_decibels(statistics.median(linear.snr_db for linear in of.linears.values()), ' dB')}"
+        for language, of in found.languages.items()
+    ]
+    summary = [
+        ["all weights", _decibels(add_up(found.blocks).snr_db, " dB")],
+        ["linears", f"{', '.join(medians)} (median; each with the dense model's inputs)"],
+    ]
+    console.out.print(console.summary(summary))
+
+
+def _decibels(value: float, unit: str = "") -> str:
+    return "identical" if value == float("inf") else f"{value:.2f}{unit}"

@@ -1,0 +1,123 @@
+"""Measures what pruning changed in a checkpoint's weights and activations, against the dense one."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.data.token_files import TOKENS
+from jaxprune.data.windows import Windows
+from jaxprune.errors import RequestError
+from jaxprune.evaluation.distortion import Distortion, ModelDistortion, add_up
+from jaxprune.evaluation.snr import PASSES, signal_to_noise
+from jaxprune.jobs.perplexity import check_unseen, prepare_windows
+from jaxprune.sweep import OnTokens
+
+
+def check_pair(dense: Checkpoint, pruned: Checkpoint) -> None:
+    """Checks that one model can have been pruned from the other.
+
+    Raises:
+      RequestError: another family, or another value of a config; says which.
+    """
+    families = dense.model.family.model_type, pruned.model.family.model_type
+    if families[0] != families[1]:
+        raise _no_pair(dense, pruned, f"the first is a {families[0]} model and the second a {families[1]} model")
+    configs = dense.model.config, pruned.model.config
+    differences = [
+        f"{field.name} is {getattr(configs[0], field.name)} and {getattr(configs[1], field.name)}"
+        for field in dataclasses.fields(configs[0])
+        if getattr(configs[0], field.name) != getattr(configs[1], field.name)
+    ]
+    if differences:
+        raise _no_pair(dense, pruned, "; ".join(differences))
+
+
+def _no_pair(dense: Checkpoint, pruned: Checkpoint, found: str) -> RequestError:
+    return RequestError(
+        f"the change from {dense.reference} to {pruned.reference} was asked for, but {found}; give a dense model and "
+        "one that was pruned from it."
+    )
+
+
+def prepare_snr(
+    dense: Checkpoint, pruned: Checkpoint, texts: str, languages: Sequence[str], *, windows: int | None, length: int
+) -> dict[str, Windows]:
+    """Returns the windows to run, by language; ``tokens:`` files have the one language ``tokens``.
+
+    Args:
+      windows: for each language; None: 16, or every row of a ``tokens:`` file.
+
+    Raises:
+      RequestError: the models are no pair, a language or enough text is missing, or a window served to calibrate.
+    """
+    check_pair(dense, pruned)
+    if not texts.startswith(TOKENS):
+        windows = windows or 16
+    prepared = prepare_windows(dense, texts, languages, windows=windows, length=length, protocol="windows")
+    check_unseen(pruned.reference, prepared)
+    return prepared
+
+
+def total_work(dense: Checkpoint, windows: Mapping[str, Windows]) -> int:
+    """Returns the tokens that ``snr`` will report."""
+    return PASSES * dense.model.num_blocks * sum(of_language.tokens_NT.size for of_language in windows.values())
+
+
+def snr(
+    dense: Checkpoint,
+    pruned: Checkpoint,
+    windows: Mapping[str, Windows],
+    *,
+    mesh: Mesh,
+    compute_dtype: np.dtype,
+    on_tokens: OnTokens = lambda tokens: None,
+) -> ModelDistortion:
+    """Returns what pruning changed, reading one block of each checkpoint at a time."""
+    return signal_to_noise(
+        dense.parameters,
+        pruned.parameters,
+        dense.model,
+        {language: of_language.tokens_NT for language, of_language in windows.items()},
+        mesh=mesh,
+        dtype=compute_dtype,
+        on_tokens=on_tokens,
+    )
+
+
+def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what ``snr --json`` prints: ``request``, then every number in dB, relative and as a mean square."""
+    return {
+        **request,
+        "length": next(iter(windows.values())).tokens_NT.shape[1],
+        "weights": {
+            "overall": _measures(add_up(found.blocks)),
+            "blocks": [_measures(block) for block in found.blocks],
+            "kernels": {name: _measures(kernel) for block in found.kernels for name, kernel in block.items()},
+        },
+        "languages": {
+            language: {
+                "blocks": [
+                    _measures(block) | {"median_token_snr_db": median if math.isfinite(median) else None}
+                    for block, median in zip(of.blocks, of.median_tokens_db, strict=True)
+                ],
+                "linears": {name: _measures(linear) for name, linear in of.linears.items()},
+                "tokens": of.tokens,
+                "windows": of.windows,
+            }
+            for language, of in found.languages.items()
+        },
+    }
+
+
+def _measures(found: Distortion) -> dict[str, float | bool | None]:
+    return {
+        "snr_db": None if found.is_identical else found.snr_db,
+        "relative_error": found.relative_error,
+        "mean_squared_error": found.mean_squared_error,
+        "identical": found.is_identical,
+    }

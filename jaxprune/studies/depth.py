@@ -1,0 +1,92 @@
+"""The figure of error by depth: how the signal-to-noise ratio falls from block to block, one line a language."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jaxprune.errors import RequestError
+from jaxprune.studies.heatmap import require_matplotlib
+
+_SUFFIXES = (".png", ".svg")
+# Okabe and Ito's colours, which all common kinds of colour blindness tell apart, without their yellow, which white
+# paper does not. More lines than these get other strokes, and every line its own marks.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_STROKES = ("-", "--", ":")
+_MARKS = "osD^vPX*"
+
+
+def check_figure(path: Path, *, overwrite: bool) -> None:
+    """Checks, before any work is done, that a figure can be drawn to ``path``.
+
+    Raises:
+      RequestError: matplotlib is missing, the name ends otherwise than in .png or .svg, or the file exists.
+    """
+    require_matplotlib()
+    if path.suffix.lower() not in _SUFFIXES:
+        raise RequestError(f"the figure {path} ends in {path.suffix!r}; name it FILE.png or FILE.svg.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise RequestError(f"the figure {path} exists; choose another name, or replace the file with --overwrite.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise RequestError(f"the figure {path} cannot be written: {path.parent} is no folder that you may write to.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One half of the figure.
+
+    Attributes:
+      title: what its numbers are.
+      decibels: by language, of each block; infinite where nothing changed.
+    """
+
+    title: str
+    decibels: Mapping[str, Sequence[float]]
+
+
+def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
+    """Draws signal-to-noise ratios by block, panels side by side on one scale; equal input gives an equal file.
+
+    Blocks that are identical have no point; the legend says for how many of the first panel that is so.
+
+    Args:
+      path: PNG or SVG to write; it is complete or not there.
+    """
+    require_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(1.6 + 4.2 * len(panels), 4.2), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, panel in zip(grid, panels, strict=True):
+        for i, (language, of_blocks) in enumerate(panel.decibels.items()):
+            values = np.where(np.isfinite(of_blocks), of_blocks, np.nan)
+            identical = int(np.count_nonzero(np.isposinf(of_blocks)))
+            axes.plot(
+                range(len(values)),
+                values,
+                label=f"{language} ({identical} of {len(values)} identical)" if identical else language,
+                color=_COLOURS[i % len(_COLOURS)],
+                linestyle=_STROKES[i // len(_COLOURS) % len(_STROKES)],
+                marker=_MARKS[i % len(_MARKS)],
+                markersize=4,
+                linewidth=1.4,
+            )
+        axes.set_xlabel("block")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(panel.title, fontsize=10)
+        axes.grid(alpha=0.3)
+    grid[0].set_ylabel("signal-to-noise ratio of the block's output (dB)")
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.legend(handles=grid[0].get_lines(), frameon=False, fontsize=9, loc="outside right center")
+    kind = path.suffix.lower().removeprefix(".")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": "jaxprune"}):
+            figure.savefig(partial, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
