@@ -67,6 +67,25 @@ def test_slices_equal_one_piece(num_tokens, window, monkeypatch):
         assert_close(found, wanted, relative=1e-5)
 
 
+@pytest.mark.parametrize("num_tokens", [4, 13, 37])
+@pytest.mark.parametrize("window", [None, 5])
+def test_segments_equal_plain_attention(num_tokens, window, monkeypatch):
+    """Queries that meet only the keys before their segment's end, in slices that the segments do not fill."""
+    monkeypatch.setattr(layers, "_SEGMENT_TOKENS", 2)
+    monkeypatch.setattr(layers, "_QUERY_CHUNK", 3)
+    q, k, v = random_qkv(num_tokens)
+    window_array = None if window is None else np.array(window, np.int32)
+    found = causal_attention(*map(jnp.asarray, (q, k, v)), scale=0.37, window=window_array)
+    assert_close(found, plain_attention(q, k, v, scale=0.37, window=window), relative=1e-5)
+
+
+def test_scores_far_apart_stay_finite():
+    """Scores whose exponentials overflow, and masks added to scores far below zero."""
+    q, k, v = random_qkv(9)
+    found = causal_attention(*map(jnp.asarray, (q * 1e4, k * 1e4, v)), scale=1.0)
+    assert_close(found, plain_attention(q * 1e4, k * 1e4, v, scale=1.0, window=None), relative=1e-5)
+
+
 @pytest.mark.parametrize("num_tokens", [2048, 2050])
 def test_long_sequences_never_have_all_scores_at_once(num_tokens):
     shapes = [jax.ShapeDtypeStruct((1, num_tokens, heads, 4), jnp.float32) for heads in (6, 3, 3)]
