@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Float32, Int32
 
 from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, ModelDistortion
@@ -156,8 +156,8 @@ def _squares_of_tokens(
 
 
 def _on_host(mesh: Mesh, tree: Any) -> Any:
-    """Waits for sums and returns them, which every process of the mesh then has."""
-    return jax.tree.map(np.asarray, replicate(mesh, tree))
+    """Waits for sums and returns them, also those that other processes of the mesh have."""
+    return jax.tree.map(np.asarray, jax.device_put(tree, NamedSharding(mesh, PartitionSpec())))
 
 
 def _of_sequences(squares: Float32[np.ndarray, "2 B T"], batch: Microbatch) -> Float32[np.ndarray, "2 n T"]:
