@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 
-def start_alone(arguments: list[str], *, devices: int, logs: Path) -> list[subprocess.Popen[bytes]]:
+def start_alone(arguments: list[str], *, devices: int, logs: Path) -> subprocess.Popen[bytes]:
     """Starts one process that has all devices."""
-    return [_start(arguments, devices, logs, 0)]
+    return _start(arguments, devices, logs, 0)
 
 
 def start(arguments: list[str], *, processes: int, devices: int, logs: Path) -> list[subprocess.Popen[bytes]]:

@@ -23,9 +23,9 @@ def inputs(tmp_path_factory):
     return folder
 
 
-def arguments(inputs, out, *more):
+def arguments(inputs, out, *more, mesh="data=1,model=4"):
     return ["prune", str(inputs / "dense"), str(out), "--texts", f"tokens:{inputs / 'tokens.npy'}",
-            "--mesh", "data=2,model=4", *more]  # fmt: skip
+            "--pattern", "2:4", "--mesh", mesh, *more]  # fmt: skip
 
 
 def contents(folder):
@@ -36,27 +36,44 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def by_one(inputs):
     """What one process with as many devices writes."""
-    (alone,) = multiprocess.start_alone(arguments(inputs, inputs / "one"), devices=8, logs=inputs / "logs-one")
-    assert multiprocess.wait([alone], seconds=PATIENCE) == [0]
-    return contents(inputs / "one")
+    return alone(inputs, "one")
 
 
-def test_two_processes_write_what_one_writes(inputs, by_one):
-    two = multiprocess.start(arguments(inputs, inputs / "two"), processes=2, devices=4, logs=inputs / "logs-two")
+def alone(inputs, name, **mesh):
+    process = multiprocess.start_alone(
+        arguments(inputs, inputs / name, **mesh), devices=4, logs=inputs / f"logs-{name}"
+    )
+    assert multiprocess.wait([process], seconds=PATIENCE) == [0]
+    return contents(inputs / name)
+
+
+def test_two_processes_that_share_the_weights_write_what_one_writes(inputs, by_one):
+    two = multiprocess.start(
+        arguments(inputs, inputs / "two", "--json"), processes=2, devices=2, logs=inputs / "logs-two"
+    )
     assert multiprocess.wait(two, seconds=PATIENCE) == [0, 0]
     files, manifest = contents(inputs / "two")
     assert files == by_one[0]
     assert manifest["sparsity"] == by_one[1]["sparsity"]
-    assert len(manifest["devices"]) == 8
-    # One process prints; the other is silent.
-    assert "written" in (inputs / "logs-two" / "0.out").read_text()
+    assert len(manifest["devices"]) == 4
+    # One process prints, and nothing but what was asked for; the other is silent.
+    assert json.loads((inputs / "logs-two" / "0.out").read_text())["sparsity"] == manifest["sparsity"]
     assert (inputs / "logs-two" / "1.out").read_text() == ""
+
+
+def test_two_processes_that_share_the_sequences_write_what_one_writes(inputs):
+    files, _ = alone(inputs, "sequences", mesh="data=4")
+    two = multiprocess.start(
+        arguments(inputs, inputs / "two-sequences", mesh="data=4"), processes=2, devices=2, logs=inputs / "logs-shared"
+    )
+    assert multiprocess.wait(two, seconds=PATIENCE) == [0, 0]
+    assert contents(inputs / "two-sequences")[0] == files
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one, victim):
     out, logs = inputs / f"killed-{victim}", inputs / f"logs-killed-{victim}"
-    two = multiprocess.start(arguments(inputs, out), processes=2, devices=4, logs=logs)
+    two = multiprocess.start(arguments(inputs, out), processes=2, devices=2, logs=logs)
     journal = inputs / f".{out.name}.partial" / "jaxprune" / "journal.json"
     deadline = time.monotonic() + PATIENCE
     while not journal.exists() and time.monotonic() < deadline:
@@ -65,7 +82,7 @@ def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one
     assert multiprocess.wait(two, seconds=60)[1 - victim] == 1
     assert f"process {1 - victim} lost the others" in " ".join((logs / f"{1 - victim}.err").read_text().split())
     assert not out.exists()
-    again = multiprocess.start(arguments(inputs, out, "--resume"), processes=2, devices=4, logs=inputs / "logs-again")
+    again = multiprocess.start(arguments(inputs, out, "--resume"), processes=2, devices=2, logs=inputs / "logs-again")
     assert multiprocess.wait(again, seconds=PATIENCE) == [0, 0]
     files, manifest = contents(out)
     assert files == by_one[0]
@@ -82,7 +99,7 @@ def test_what_one_process_finds_wrong_ends_all_with_the_same_message(inputs, cap
     logs = inputs / "logs-broken"
     asked = arguments(inputs, inputs / "never")
     asked[1] = str(inputs / "broken")
-    two = multiprocess.start(asked, processes=2, devices=4, logs=logs)
+    two = multiprocess.start(asked, processes=2, devices=2, logs=logs)
     assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
     for process in (0, 1):
         assert "holds 1 NaN or infinite values" in " ".join((logs / f"{process}.err").read_text().split())
