@@ -105,9 +105,14 @@ def token_losses(
         scored = _losses(model, params, x_BTD, batch.tokens_BT)
         scored = scored[: batch.num_sequences]
         if not np.isfinite(scored).all():
+            first = (
+                ""
+                if np.dtype(dtype) == np.float32
+                else "compute in float32 (--compute-dtype float32), and if they stay, "
+            )
             raise RequestError(
-                f"the logits of the {batch.language} text hold NaN or infinite values in {np.dtype(dtype)}; compute in "
-                "float32 (--compute-dtype float32), and if they stay, check the checkpoint's head."
+                f"the logits of the {batch.language} text hold NaN or infinite values in {np.dtype(dtype)}; {first}"
+                "check the checkpoint's final norm and head."
             )
         losses[batch.language].append(scored)
         on_tokens(batch.num_tokens)
