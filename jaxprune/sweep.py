@@ -63,6 +63,12 @@ def advance(
     return finite_S, jax.lax.with_sharding_constraint(y_BTD, batch_sharding(mesh))
 
 
+def what_to_do(dtype: Any) -> str:
+    """Returns the first advice against numbers that are not finite: a wider dtype, where there is one."""
+    wider = "compute in float32 (--compute-dtype float32), and if they stay, "
+    return "" if dtype == jnp.float32 else wider
+
+
 class Sweep:
     """The hidden states of a list of microbatches, kept in host memory (or a file) between blocks."""
 
@@ -87,14 +93,14 @@ class Sweep:
         self.model = model
         self.batches = batches
         self.mesh = mesh
-        self._dtype = jnp.dtype(dtype)
+        self.dtype = jnp.dtype(dtype)
         num_rows, length = batches[0].tokens_BT.shape
         rows = batch_sharding(mesh).addressable_devices_indices_map((num_rows,)).values()
         num_local = num_rows // mesh.shape["data"] * len({index[0].start for index in rows if index})
         self._hidden = HiddenStates(
             len(batches),
             (num_local, length, model.config.hidden_size),
-            self._dtype,
+            self.dtype,
             limit_bytes=half_of_memory() if host_bytes is None else host_bytes,
         )
 
@@ -109,7 +115,7 @@ class Sweep:
             params = place_params(self.mesh, read(EMBED))
         for i, batch in enumerate(self.batches):
             tokens_BT = place_batch(self.mesh, batch.tokens_BT)
-            self._hidden[i] = local_rows(embed(self.model, self.mesh, params, tokens_BT, self._dtype))
+            self._hidden[i] = local_rows(embed(self.model, self.mesh, params, tokens_BT, self.dtype))
 
     def states(self) -> Iterator[tuple[Microbatch, Float[Array, "B T D"]]]:
         """Yields each microbatch with its hidden states, on the mesh."""
@@ -141,8 +147,8 @@ class Sweep:
             fetch()
         if not bool(jnp.all(finite_S)):
             raise RequestError(
-                f"the output of {block_section(index)} holds NaN or infinite activations in {self._dtype}; "
-                "compute in float32 (--compute-dtype float32), and if they stay, check the checkpoint."
+                f"the output of {block_section(index)} holds NaN or infinite activations in {self.dtype}; "
+                f"{what_to_do(self.dtype)}check the checkpoint."
             )
 
     def run_all(self, read: ReadSection, on_tokens: OnTokens) -> None:

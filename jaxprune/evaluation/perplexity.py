@@ -22,7 +22,7 @@ from jaxprune.evaluation.intervals import Interval, estimate_ratio
 from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import HEAD, CausalLM
 from jaxprune.sharding import place_batch, place_params
-from jaxprune.sweep import OnTokens, ReadSection, Sweep
+from jaxprune.sweep import OnTokens, ReadSection, Sweep, what_to_do
 from jaxprune.typing import Params
 
 # Logits in memory at a time, in numbers.
@@ -123,8 +123,8 @@ def token_losses(
         scored = scored[: batch.num_sequences]
         if not np.isfinite(scored).all():
             raise RequestError(
-                f"the logits of the {batch.language} text hold NaN or infinite values in {np.dtype(dtype)}; compute in "
-                "float32 (--compute-dtype float32), and if they stay, check the checkpoint's head."
+                f"the logits of the {batch.language} text hold NaN or infinite values in {np.dtype(dtype)}; "
+                f"{what_to_do(dtype)}check the checkpoint's final norm and head."
             )
         losses[batch.language].append(scored)
         on_tokens(batch.num_tokens)

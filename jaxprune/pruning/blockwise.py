@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxprune.models.causal_lm import CausalLM
@@ -100,7 +101,8 @@ def prune_blocks(
                     sweep, index, params, method, data_parallel=data_parallel, on_tokens=progress.on_tokens
                 )
         with progress.phase(index, "solve"):
-            solved = solve_block(model, index, params, statistics, method, pattern, mesh=mesh)
+            dtype = np.dtype(np.float32) if sweep is None else sweep.dtype
+            solved = solve_block(model, index, params, statistics, method, pattern, mesh=mesh, compute_dtype=dtype)
             del statistics
             for linear, result in solved.items():
                 path = f"{linear}/kernel"

@@ -19,6 +19,7 @@ from jaxprune.models.causal_lm import CausalLM, block_section
 from jaxprune.pruning.method import PrunedKernel, PruningMethod
 from jaxprune.pruning.patterns import Pattern
 from jaxprune.sharding import place, solve_sharding
+from jaxprune.sweep import what_to_do
 from jaxprune.typing import Params
 
 
@@ -82,8 +83,12 @@ def solve_block(
     pattern: Pattern,
     *,
     mesh: Mesh,
+    compute_dtype: np.dtype,
 ) -> dict[str, SolvedKernel]:
     """Returns the linears of block ``index``, pruned.
+
+    Args:
+      compute_dtype: in which the activations were computed.
 
     Raises:
       RequestError: a statistic is not finite or cannot be factorised, or a weight leaves the range of its dtype.
@@ -96,8 +101,8 @@ def solve_block(
         if not bool(finite):
             names = ", ".join(tensors[f"{linear}/kernel"].name for linear in linears)
             raise RequestError(
-                f"the calibration activations that enter {names} are NaN or infinite; compute in float32 "
-                "(--compute-dtype float32), and if they stay, check the checkpoint and the calibration text."
+                f"the calibration activations that enter {names} are NaN or infinite in {compute_dtype}; "
+                f"{what_to_do(compute_dtype)}check the checkpoint and the calibration text."
             )
         for linear in linears:
             kernel_IO = params[f"{linear}/kernel"]

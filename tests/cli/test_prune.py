@@ -188,6 +188,9 @@ def test_logits_that_are_not_finite_are_an_error(capsys, tmp_path, tiny, texts):
     done = run(capsys, "perplexity", broken, *asked, "--json")
     assert done.status == 2
     assert "logits of the de text" in done.err
+    # It is computed in float32 already.
+    assert "--compute-dtype" not in done.err
+    assert "check the checkpoint" in done.err
     assert not done.out
 
 
