@@ -5,6 +5,7 @@ H head size.
 Parameters are used in the dtype of the activations that meet them; norms, the softmax and logits are float32.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -30,6 +31,22 @@ def precision(dtype: jnp.dtype) -> jax.lax.Precision | None:
     return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
 
 
+def product(
+    equation: str, left: Float[Array | np.ndarray, "..."], right: Float[Array | np.ndarray, "..."]
+) -> Float[Array, "..."]:
+    """Returns ``jnp.einsum`` of two operands of one dtype in that dtype, added up in float32."""
+    left, right = jnp.asarray(left), jnp.asarray(right)
+    multiply = functools.partial(jnp.einsum, equation, precision=precision(left.dtype))
+
+    def multiply_to_float32(left: Array, right: Array) -> Array:
+        return multiply(left, right, preferred_element_type=jnp.float32).astype(left.dtype)
+
+    if left.dtype == jnp.float32:
+        return multiply(left, right)
+    # A CPU's bfloat16 instructions give float32: asked for anything else, XLA widens the operands instead.
+    return jax.lax.platform_dependent(left, right, cpu=multiply_to_float32, default=multiply)
+
+
 class Linear(nnx.Module):
     """``x @ kernel (+ bias)``, the kernel ``[d_in, d_out]``."""
 
@@ -42,7 +59,7 @@ class Linear(nnx.Module):
 
     def __call__(self, x: Float[Array, "... d_in"]) -> Float[Array, "... d_out"]:
         """Returns the product in the dtype of ``x``."""
-        y = jnp.matmul(x, self.kernel[...].astype(x.dtype), precision=precision(x.dtype))
+        y = product("...i,io->...o", x, self.kernel[...].astype(x.dtype))
         if self.has_bias:
             y = y + jnp.expand_dims(self.bias[...].astype(x.dtype), range(y.ndim - 1))
         return y
@@ -175,11 +192,12 @@ def _attend(
     """Returns what the queries of tokens from ``first`` on attend to, for some of them at a time."""
     batch, num_keys, num_queries, num_groups, head_size = q_BKtGH.shape
     key_positions = jnp.arange(k_BKTH.shape[2])
-    precise = precision(q_BKtGH.dtype)
 
     def attend(q_BKtGH: Array, query_positions: Array) -> Array:
         q_BKMH = q_BKtGH.reshape(batch, num_keys, -1, head_size)
-        scores = jnp.einsum("BKMH,BKTH->BKMT", q_BKMH, k_BKTH, precision=precise, preferred_element_type=jnp.float32)
+        scores = jnp.einsum(
+            "BKMH,BKTH->BKMT", q_BKMH, k_BKTH, precision=precision(q_BKMH.dtype), preferred_element_type=jnp.float32
+        )
         distance = jnp.repeat(query_positions, num_groups)[:, None] - key_positions[None, :]
         visible = distance >= 0
         if window is not None:
@@ -188,7 +206,7 @@ def _attend(
         hidden = jnp.where(visible, 0.0, jnp.finfo(jnp.float32).min)
         scores = scores * scale + jnp.expand_dims(hidden, (0, 1))
         weights = jax.nn.softmax(scores, axis=-1).astype(q_BKMH.dtype)
-        return jnp.einsum("BKMT,BKTH->BKMH", weights, v_BKTH, precision=precise).reshape(q_BKtGH.shape)
+        return product("BKMT,BKTH->BKMH", weights, v_BKTH).reshape(q_BKtGH.shape)
 
     chunks = -(-num_queries // _QUERY_CHUNK)
     if chunks == 1:
