@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 # Attention scores for one slice of the queries at a time: at most [B, N, 512, T] floats, not [B, N, T, T].
 _QUERY_CHUNK = 512
@@ -152,13 +152,8 @@ def causal_attention(
         scores = jnp.einsum(
             "BtKGH,BTKH->BKGtT", q, k_BTKH, precision=precision(q.dtype), preferred_element_type=jnp.float32
         )
-        distance = query_positions[:, None] - key_positions[None, :]
-        visible = distance >= 0
-        if window is not None:
-            visible &= distance < window
-        visible = jnp.expand_dims(visible, (0, 1, 2))
-        scores = jnp.where(visible, scores * scale, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(scores, axis=-1).astype(q.dtype)
+        visible_tT = sees(query_positions[:, None] - key_positions[None, :], window)
+        weights = attention_weights(scores, visible_tT[None], scale=scale, dtype=q.dtype)
         attended = jnp.einsum("BKGtT,BTKH->BtKGH", weights, v_BTKH, precision=precision(q.dtype))
         return attended.reshape(batch, t, num_heads * head_size)
 
@@ -172,3 +167,18 @@ def causal_attention(
     positions = jnp.arange(chunks * size).reshape(chunks, size)
     attended = jax.lax.map(lambda chunk: attend(*chunk), (q_chunks, positions))
     return jnp.moveaxis(attended, 0, 1).reshape(-1, chunks * size, num_heads * head_size)[:, :num_tokens]
+
+
+def sees(distance: Int[Array, "*any"], window: Int[Array | np.ndarray, ""] | None) -> Bool[Array, "*any"]:
+    """Returns whether a token sees the one ``distance`` before it; see ``causal_attention`` for ``window``."""
+    visible = distance >= 0
+    return visible if window is None else visible & (distance < window)
+
+
+def attention_weights(
+    scores_BKGtT: Float[Array, "B K G t T"], visible_BtT: Bool[Array, "_ t T"], *, scale: float, dtype: Any
+) -> Float[Array, "B K G t T"]:
+    """Returns how much each token takes from those visible to it, from float32 inner products."""
+    visible = jnp.expand_dims(visible_BtT, (1, 2))
+    scores = jnp.where(visible, scores_BKGtT * scale, jnp.finfo(jnp.float32).min)
+    return jax.nn.softmax(scores, axis=-1).astype(dtype)
