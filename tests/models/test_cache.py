@@ -56,11 +56,9 @@ def test_attention_in_pieces_equals_plain_attention(kv_heads, window):
             assert_close(found, wanted[row, start[row] : start[row] + counts[row]], relative=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("model_type", "changes"), [("cohere", {"use_qk_norm": True}), ("gemma3_text", {}), ("llama", {})]
-)
-def test_blocks_in_pieces_equal_the_whole(model_type, changes):
-    config = tiny_config(model_type, **changes)
+@pytest.mark.parametrize("model_type", ["cohere", "gemma3_text"])
+def test_blocks_in_pieces_equal_the_whole(model_type):
+    config = tiny_config(model_type)
     model, params = build_model(config), tiny_params(config, seed=0)
     x = np.random.default_rng(0).standard_normal((2, max(TOTAL), config["hidden_size"])).astype(np.float32)
     run, run_whole = jax.jit(model.cached_block), jax.jit(model.block)
