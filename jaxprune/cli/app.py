@@ -16,7 +16,7 @@ import rich.markup
 import typer
 
 import jaxprune
-from jaxprune.cli import compare, console, convert, perplexity, prune
+from jaxprune.cli import compare, console, convert, generate, perplexity, prune
 from jaxprune.errors import RequestError
 
 # What Typer makes of Ctrl-C.
@@ -53,6 +53,7 @@ app.command("prune")(prune.command)
 app.command("convert")(convert.command)
 app.command("perplexity")(perplexity.command)
 app.command("compare")(compare.command)
+app.command("generate")(generate.command)
 
 
 def main(arguments: list[str] | None = None) -> None:
