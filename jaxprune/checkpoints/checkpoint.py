@@ -62,6 +62,14 @@ class Checkpoint(Protocol):
         """
         ...
 
+    def generation_config(self) -> dict[str, Any]:
+        """Returns what ``generation_config.json`` says (of a GGUF file: rebuilt); empty if there is none.
+
+        Raises:
+          RequestError: it is not a JSON object.
+        """
+        ...
+
 
 @runtime_checkable
 class CheckpointWriter(Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 import transformers
 
 from jaxprune.checkpoints.gguf import GGUFFile
-from jaxprune.checkpoints.json_file import parse_object, read_small
+from jaxprune.checkpoints.json_file import parse_object, read_object, read_small
 from jaxprune.errors import RequestError
 
 CONFIG_FILE = "config.json"
@@ -47,6 +47,10 @@ class Companions(Protocol):
 
     def tokenizer(self) -> transformers.PreTrainedTokenizerBase:
         """Returns the tokenizer."""
+        ...
+
+    def generation_config(self) -> dict[str, Any]:
+        """Returns what ``generation_config.json`` says; empty if there is none."""
         ...
 
 
@@ -93,6 +97,11 @@ class FolderCompanions:
                 "or give token ids with tokens:FILE.npy."
             ) from error
 
+    def generation_config(self) -> dict[str, Any]:
+        """Reads ``generation_config.json`` if it is there."""
+        path = self._folder / _GENERATION_FILE
+        return read_object(path) if path.is_file() else {}
+
 
 class GGUFCompanions:
     """What a GGUF file says in its metadata, as the files that a Hugging Face folder has."""
@@ -115,6 +124,10 @@ class GGUFCompanions:
     def tokenizer(self) -> transformers.PreTrainedTokenizerBase:
         """Builds the tokenizer from the file's vocabulary."""
         return self._file.tokenizer()
+
+    def generation_config(self) -> dict[str, Any]:
+        """Returns the tokens that end a text, a turn or a message."""
+        return {"eos_token_id": self._file.end_tokens()}
 
 
 def _write_config(folder: Path, config: Mapping[str, Any], dtype: np.dtype | None) -> None:

@@ -76,6 +76,11 @@ class GGUFFile:
         """Returns what the model's ``config.json`` says, as far as it matters to what the model computes."""
         return {**self._config, "dtype": self._common_dtype()}
 
+    def end_tokens(self) -> list[int]:
+        """Returns the ids of the tokens with which a text, a turn or a message ends, of those that the file names."""
+        ids = (self._header.metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot", "eom"))
+        return sorted({token for token in ids if type(token) is int})
+
     def tokenizer(self) -> transformers.PreTrainedTokenizerBase:
         """Builds the tokenizer.
 

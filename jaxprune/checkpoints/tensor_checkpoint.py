@@ -78,3 +78,7 @@ class TensorCheckpoint:
     def tokenizer(self) -> transformers.PreTrainedTokenizerBase:
         """Returns the tokenizer."""
         return self._companions.tokenizer()
+
+    def generation_config(self) -> dict[str, Any]:
+        """Returns what ``generation_config.json`` says; empty if there is none."""
+        return self._companions.generation_config()

@@ -21,6 +21,7 @@ out = rich.console.Console()
 err = rich.console.Console(stderr=True)
 
 # Without a terminal (a log file, a batch job) a bar is of no use: a line now and then is.
+_FIRST_LINE_SECONDS = 2.0
 _LINE_EVERY_SECONDS = 15.0
 
 
@@ -59,7 +60,8 @@ class WorkProgress:
         self._total = max(total, 1)
         self._done = 0
         self._phase = ""
-        self._start = self._last_line = time.perf_counter()
+        self._first: tuple[float, int] | None = None
+        self._next_line = time.perf_counter() + _FIRST_LINE_SECONDS
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
@@ -90,25 +92,31 @@ class WorkProgress:
     def advance(self, amount: int) -> None:
         """Moves on by ``amount`` units."""
         self._done += amount
+        self._first = self._first or (time.perf_counter(), amount)
         self._bar.update(self._task, advance=amount, rate=self._speed())
         self._line()
 
     def _speed(self) -> str:
-        return f"{self._rate():,.0f} {self._unit}/s" if self._unit == "tokens" else ""
+        rate = self._rate()
+        return f"{rate:,.0f} {self._unit}/s" if rate and self._unit == "tokens" else ""
 
     def _rate(self) -> float:
-        return self._done / max(time.perf_counter() - self._start, 1e-9)
+        """Returns the units a second since the first were done: compiling comes before them, and not again."""
+        if self._first is None:
+            return 0.0
+        start, units = self._first
+        return (self._done - units) / max(time.perf_counter() - start, 1e-9)
 
     def _line(self) -> None:
         now = time.perf_counter()
-        if not self._is_shown or err.is_terminal or now - self._last_line < _LINE_EVERY_SECONDS:
+        if not self._is_shown or err.is_terminal or now < self._next_line:
             return
-        self._last_line = now
-        left = (self._total - self._done) / max(self._rate(), 1e-9)
+        self._next_line = now + _LINE_EVERY_SECONDS
+        rate = self._rate()
         parts = [
             f"{self._done / self._total:.0%}",
             self._speed(),
-            f"{left / 60:.1f} min left" if self._done else "",
+            f"{(self._total - self._done) / rate / 60:.1f} min left" if rate else "",
         ]
         err.print(f"{self._title}  {self._phase}  {', '.join(filter(None, parts))}", highlight=False, markup=False)
 

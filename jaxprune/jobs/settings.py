@@ -32,12 +32,12 @@ def parse_format(name: str) -> str:
     return name
 
 
-def parse_compute_dtype(name: str | None) -> np.dtype:
+def parse_compute_dtype(name: str | None, *, option: str = "--compute-dtype") -> np.dtype:
     """Returns the dtype of the forward passes; None: float32 on a CPU, bfloat16 on an accelerator."""
     if name is None:
         return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
     if name not in _COMPUTE_DTYPES:
-        raise RequestError(f"--compute-dtype {name!r} is unknown; choose {', '.join(_COMPUTE_DTYPES)}.")
+        raise RequestError(f"{option} {name!r} is unknown; choose {', '.join(_COMPUTE_DTYPES)}.")
     return jnp.dtype(name)
 
 

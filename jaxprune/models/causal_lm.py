@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from jaxprune.models.cache import Cache
 from jaxprune.typing import Activations, Constants, Params
 
 EMBED = "embed"
@@ -46,7 +47,8 @@ class Family:
       read_config: reads the ``config.json`` values into the family's frozen config, refusing what it cannot
         honour. The config has ``num_hidden_layers``, ``hidden_size`` and ``vocab_size`` at least.
       embedder: module class, built as ``embedder(config, rngs=...)``; ``(tokens_BT, dtype) -> x_BTD``.
-      block: module class; ``(x_BTD, constants) -> (x_BTD, activations)``.
+      block: module class; ``(x_BTD, constants, cache=None) -> (x_BTD, activations, cache)``. It hands the cache to
+        ``rotate`` and ``cached_attention`` and has no other use for it.
       head: module class; ``x_BTD -> logits_BTV``. With tied embeddings it has the table as a parameter of its
         own.
       constants: ``(config, block index) -> constants`` of that block: same tree and shapes for every block,
@@ -126,7 +128,15 @@ class CausalLM:
 
         Activations that the caller drops cost nothing under ``jit``: XLA removes what is not used.
         """
-        return self._module("block", params)(x_BTD, constants)
+        y_BTD, activations, _ = self._module("block", params)(x_BTD, constants)
+        return y_BTD, activations
+
+    def cached_block(
+        self, params: Params, constants: Constants, x_BTD: Float[Array, "B T D"], cache: Cache | None
+    ) -> tuple[Float[Array, "B T D"], Cache]:
+        """Returns a block's output for tokens that follow those in ``cache``, and the cache with them in it."""
+        y_BTD, _, extended = self._module("block", params)(x_BTD, constants, cache)
+        return y_BTD, extended
 
     def unembed(self, params: Params, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """Returns float32 logits from the last block's output."""

@@ -12,9 +12,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from jaxprune.models.cache import Cache, cached_attention
 from jaxprune.models.causal_lm import Family, linear_names
 from jaxprune.models.fields import ConfigFields, check_heads
-from jaxprune.models.layers import Embedding, LayerNorm, Linear, OutputLayer, causal_attention
+from jaxprune.models.layers import Embedding, LayerNorm, Linear, OutputLayer
 from jaxprune.models.rotary import Rotary, read_rotary, rotate
 from jaxprune.typing import Activations, Constants
 
@@ -108,8 +109,10 @@ class CohereBlock(nnx.Module):
         self.up_proj = Linear(c.hidden_size, c.intermediate_size, bias=False, rngs=rngs)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias=False, rngs=rngs)
 
-    def __call__(self, x_BTD: Float[Array, "B T D"], constants: Constants) -> tuple[Float[Array, "B T D"], Activations]:
-        """Returns the block's output and the activations named in ``READS``."""
+    def __call__(
+        self, x_BTD: Float[Array, "B T D"], constants: Constants, cache: Cache | None = None
+    ) -> tuple[Float[Array, "B T D"], Activations, Cache]:
+        """Returns the block's output, the activations named in ``READS``, and the cache with these tokens in it."""
         c = self.config
         block_input = self.norm(x_BTD)
         with jax.named_scope("attention"):
@@ -119,9 +122,9 @@ class CohereBlock(nnx.Module):
             v = self.v_proj(block_input).reshape(shape)
             if c.use_qk_norm:
                 q, k = self.q_norm(q), self.k_norm(k)
-            q = rotate(q, constants["frequencies"], interleaved=True)
-            k = rotate(k, constants["frequencies"], interleaved=True)
-            attention_heads = causal_attention(q, k, v, scale=c.head_dim**-0.5)
+            q = rotate(q, constants["frequencies"], interleaved=True, cache=cache)
+            k = rotate(k, constants["frequencies"], interleaved=True, cache=cache)
+            attention_heads, cache = cached_attention(q, k, v, cache, scale=c.head_dim**-0.5)
         with jax.named_scope("mlp"):
             mlp_hidden = jax.nn.silu(self.gate_proj(block_input)) * self.up_proj(block_input)
         activations = {
@@ -129,7 +132,7 @@ class CohereBlock(nnx.Module):
             "attention_heads": attention_heads,
             "mlp_hidden": mlp_hidden,
         }
-        return x_BTD + self.o_proj(attention_heads) + self.down_proj(mlp_hidden), activations
+        return x_BTD + self.o_proj(attention_heads) + self.down_proj(mlp_hidden), activations, cache
 
 
 class CohereHead(nnx.Module):

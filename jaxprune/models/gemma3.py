@@ -13,9 +13,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from jaxprune.models.cache import Cache, cached_attention
 from jaxprune.models.causal_lm import Family, linear_names
 from jaxprune.models.fields import ConfigFields, check_heads
-from jaxprune.models.layers import Embedding, Linear, OutputLayer, RMSNorm, causal_attention
+from jaxprune.models.layers import Embedding, Linear, OutputLayer, RMSNorm
 from jaxprune.models.rotary import Rotary, read_rotary, rotate
 from jaxprune.typing import Activations, Constants
 
@@ -137,8 +138,10 @@ class Gemma3Block(nnx.Module):
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias=False, rngs=rngs)
         self.post_mlp_norm = _norm(c, c.hidden_size, rngs)
 
-    def __call__(self, x_BTD: Float[Array, "B T D"], constants: Constants) -> tuple[Float[Array, "B T D"], Activations]:
-        """Returns the block's output and the activations named in ``READS``."""
+    def __call__(
+        self, x_BTD: Float[Array, "B T D"], constants: Constants, cache: Cache | None = None
+    ) -> tuple[Float[Array, "B T D"], Activations, Cache]:
+        """Returns the block's output, the activations named in ``READS``, and the cache with these tokens in it."""
         c = self.config
         attention_input = self.attention_norm(x_BTD)
         with jax.named_scope("attention"):
@@ -146,10 +149,10 @@ class Gemma3Block(nnx.Module):
             q = self.q_norm(self.q_proj(attention_input).reshape(shape))
             k = self.k_norm(self.k_proj(attention_input).reshape(shape))
             v = self.v_proj(attention_input).reshape(shape)
-            q = rotate(q, constants["frequencies"], interleaved=False)
-            k = rotate(k, constants["frequencies"], interleaved=False)
+            q = rotate(q, constants["frequencies"], interleaved=False, cache=cache)
+            k = rotate(k, constants["frequencies"], interleaved=False, cache=cache)
             scale = c.query_pre_attn_scalar**-0.5
-            attention_heads = causal_attention(q, k, v, scale=scale, window=constants["window"])
+            attention_heads, cache = cached_attention(q, k, v, cache, scale=scale, window=constants["window"])
         x_BTD = x_BTD + self.post_attention_norm(self.o_proj(attention_heads))
         mlp_input = self.mlp_norm(x_BTD)
         with jax.named_scope("mlp"):
@@ -161,7 +164,7 @@ class Gemma3Block(nnx.Module):
             "mlp_input": mlp_input,
             "mlp_hidden": mlp_hidden,
         }
-        return x_BTD + self.post_mlp_norm(self.down_proj(mlp_hidden)), activations
+        return x_BTD + self.post_mlp_norm(self.down_proj(mlp_hidden)), activations, cache
 
 
 class Gemma3Head(nnx.Module):

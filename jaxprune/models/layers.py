@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 # Attention scores for one slice of the queries at a time: at most [B, N, 256, T] floats, not [B, N, T, T].
 _QUERY_CHUNK = 256
@@ -198,10 +198,7 @@ def _attend(
         scores = jnp.einsum(
             "BKMH,BKTH->BKMT", q_BKMH, k_BKTH, precision=precision(q_BKMH.dtype), preferred_element_type=jnp.float32
         )
-        distance = jnp.repeat(query_positions, num_groups)[:, None] - key_positions[None, :]
-        visible = distance >= 0
-        if window is not None:
-            visible &= distance < window
+        visible = sees(jnp.repeat(query_positions, num_groups)[:, None] - key_positions[None, :], window)
         # Added, not selected: XLA's CPU kernels then take products and softmax together, and keep no scores.
         hidden = jnp.where(visible, 0.0, jnp.finfo(jnp.float32).min)
         scores = scores * scale + jnp.expand_dims(hidden, (0, 1))
@@ -219,3 +216,9 @@ def _attend(
     attended = jax.lax.map(lambda chunk: attend(*chunk), (q_chunks, positions))
     attended_BKSGH = jnp.moveaxis(attended, 0, 2).reshape(q_BKSGH.shape)
     return attended_BKSGH[:, :, :num_queries]
+
+
+def sees(distance: Int[Array, "*any"], window: Int[Array | np.ndarray, ""] | None) -> Bool[Array, "*any"]:
+    """Returns whether a token sees the one ``distance`` before it; see ``causal_attention`` for ``window``."""
+    visible = distance >= 0
+    return visible if window is None else visible & (distance < window)

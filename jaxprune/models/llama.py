@@ -12,9 +12,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from jaxprune.models.cache import Cache, cached_attention
 from jaxprune.models.causal_lm import Family, linear_names
 from jaxprune.models.fields import ConfigFields, check_heads
-from jaxprune.models.layers import Embedding, Linear, OutputLayer, RMSNorm, causal_attention
+from jaxprune.models.layers import Embedding, Linear, OutputLayer, RMSNorm
 from jaxprune.models.rotary import Rotary, read_rotary, rotate
 from jaxprune.typing import Activations, Constants
 
@@ -101,8 +102,10 @@ class LlamaBlock(nnx.Module):
         self.up_proj = Linear(c.hidden_size, c.intermediate_size, bias=c.mlp_bias, rngs=rngs)
         self.down_proj = Linear(c.intermediate_size, c.hidden_size, bias=c.mlp_bias, rngs=rngs)
 
-    def __call__(self, x_BTD: Float[Array, "B T D"], constants: Constants) -> tuple[Float[Array, "B T D"], Activations]:
-        """Returns the block's output and the activations named in ``READS``."""
+    def __call__(
+        self, x_BTD: Float[Array, "B T D"], constants: Constants, cache: Cache | None = None
+    ) -> tuple[Float[Array, "B T D"], Activations, Cache]:
+        """Returns the block's output, the activations named in ``READS``, and the cache with these tokens in it."""
         c = self.config
         attention_input = self.attention_norm(x_BTD)
         with jax.named_scope("attention"):
@@ -110,9 +113,9 @@ class LlamaBlock(nnx.Module):
             q = self.q_proj(attention_input).reshape(shape)
             k = self.k_proj(attention_input).reshape(shape)
             v = self.v_proj(attention_input).reshape(shape)
-            q = rotate(q, constants["frequencies"], interleaved=False)
-            k = rotate(k, constants["frequencies"], interleaved=False)
-            attention_heads = causal_attention(q, k, v, scale=c.head_dim**-0.5)
+            q = rotate(q, constants["frequencies"], interleaved=False, cache=cache)
+            k = rotate(k, constants["frequencies"], interleaved=False, cache=cache)
+            attention_heads, cache = cached_attention(q, k, v, cache, scale=c.head_dim**-0.5)
         x_BTD = x_BTD + self.o_proj(attention_heads)
         mlp_input = self.mlp_norm(x_BTD)
         with jax.named_scope("mlp"):
@@ -123,7 +126,7 @@ class LlamaBlock(nnx.Module):
             "mlp_input": mlp_input,
             "mlp_hidden": mlp_hidden,
         }
-        return x_BTD + self.down_proj(mlp_hidden), activations
+        return x_BTD + self.down_proj(mlp_hidden), activations, cache
 
 
 class LlamaHead(nnx.Module):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxprune.models.cache import Cache
 from jaxprune.models.fields import ConfigFields
 
 
@@ -89,7 +90,11 @@ def read_rotary(fields: ConfigFields) -> Rotary:
 
 
 def rotate(
-    x_BTNH: Float[Array, "B T N H"], frequencies: Float[Array | np.ndarray, " H_half"], *, interleaved: bool
+    x_BTNH: Float[Array, "B T N H"],
+    frequencies: Float[Array | np.ndarray, " H_half"],
+    *,
+    interleaved: bool,
+    cache: Cache | None = None,
 ) -> Float[Array, "B T N H"]:
     """Rotates pairs of features by position times frequency.
 
@@ -98,10 +103,13 @@ def rotate(
       frequencies: radians per position of each pair.
       interleaved: whether a pair is two neighbours, or feature i and i + H/2. A checkpoint read with the
         wrong layout runs, and writes nonsense.
+      cache: the tokens before these; without it, positions start at zero.
     """
-    positions = jnp.arange(x_BTNH.shape[1], dtype=jnp.float32)
+    num_tokens = x_BTNH.shape[1]
+    positions = jnp.arange(num_tokens)[None, :] if cache is None else cache.positions(num_tokens)
     # float32, whatever the model's dtype: bfloat16 has 8 bits, and position 257 would be rotated like 256.
-    angles = jnp.expand_dims(positions[:, None] * frequencies[None, :], (0, 2))
+    positions = positions.astype(jnp.float32)
+    angles = jnp.expand_dims(positions[:, :, None] * frequencies[None, None, :], 2)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     x = x_BTNH.astype(jnp.float32)
     if interleaved:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Kind
 
+from jaxprune.checkpoints import open_checkpoint
 from jaxprune.checkpoints.gguf import GGUFFile
 from jaxprune.checkpoints.tensors import TensorStore
 from jaxprune.errors import RequestError
@@ -212,3 +213,10 @@ def test_a_file_that_shrinks_after_it_was_opened_is_refused(tmp_path):
     path.unlink()
     with pytest.raises(RequestError, match="cannot be read"):
         file.read("model.norm.weight")
+
+
+def test_tokens_that_end_a_text_or_a_turn_are_known(tmp_path):
+    path = write(tmp_path / "a.gguf", random_tensors(), tokens=True, plain={"tokenizer.ggml.eot_token_id": 20})
+    assert GGUFFile(path).end_tokens() == [0, 20]
+    assert open_checkpoint(str(path)).generation_config() == {"eos_token_id": [0, 20]}
+    assert GGUFFile(write(tmp_path / "b.gguf", random_tensors())).end_tokens() == []

@@ -228,3 +228,14 @@ def test_a_broken_tokenizer_is_a_request_error(llama, text):
     (llama / "tokenizer.json").write_text(text)
     with pytest.raises(RequestError, match=r"the tokenizer in .* cannot be built"):
         open_checkpoint(str(llama)).tokenizer()
+
+
+def test_the_generation_config_is_the_folders_and_may_be_missing(llama):
+    assert open_checkpoint(str(llama)).generation_config()["eos_token_id"] == 1
+    edit_json(llama / "generation_config.json", eos_token_id=[1, 7])
+    assert open_checkpoint(str(llama)).generation_config()["eos_token_id"] == [1, 7]
+    (llama / "generation_config.json").write_text("[1]")
+    with pytest.raises(RequestError, match=r"generation_config\.json should hold a JSON object"):
+        open_checkpoint(str(llama)).generation_config()
+    (llama / "generation_config.json").unlink()
+    assert open_checkpoint(str(llama)).generation_config() == {}
