@@ -83,7 +83,10 @@ class Masks:
           RequestError: that weight has none.
         """
         if name not in self.shapes:
-            raise RequestError(f"{self._file.path} has no mask for {name}; it has {len(self.shapes)} others.")
+            raise RequestError(
+                f"{self._file.path} has no mask for {name}, only for {len(self.shapes)} others; give the masks of this "
+                "model."
+            )
         packed = self._file.read(name)
         return np.unpackbits(packed, axis=1, count=self.shapes[name][1], bitorder="little").T.astype(np.bool_)
 
@@ -119,9 +122,11 @@ def _shapes(file: SafetensorsFile) -> dict[str, tuple[int, int]]:
         shapes = {name: (int(d_out), int(d_in)) for name, (d_out, d_in) in json.loads(file.metadata["shapes"]).items()}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RequestError(
-            f"{file.path} does not state the shapes of its masks; it was not written by jaxprune."
+            f"{file.path} does not state the shapes of its masks; give a file that jaxprune wrote."
         ) from error
     expected = {name: TensorSpec((d_out, -(-d_in // 8)), np.dtype(np.uint8)) for name, (d_out, d_in) in shapes.items()}
     if expected != file.specs:
-        raise RequestError(f"{file.path}: its masks are not of the shapes that its metadata states; it is damaged.")
+        raise RequestError(
+            f"{file.path}: its masks are not of the shapes that its metadata states; copy it or prune again."
+        )
     return shapes

@@ -128,7 +128,8 @@ def _print_summary(out: Any, manifest: dict[str, Any]) -> None:
     if manifest["calibration"]:
         used = manifest["calibration"]
         for language, account in used["languages"].items():
-            documents = f" from {account['documents']:,} documents" if account.get("documents") else ""
+            count = account.get("documents")
+            documents = f" from {count:,} document{'s' if count > 1 else ''}" if count else ""
             rows.append(
                 [
                     f"calibration {language}",

@@ -82,7 +82,7 @@ def prune(
     if method.statistic is None:
         calibration = None
     elif calibration is None:
-        raise RequestError(f"{type(method).__name__} needs calibration text; name it with --calibration and --texts.")
+        raise RequestError(f"{method.name} needs calibration text; name it with --calibration and --texts.")
     check_widths(model, pattern)
     if calibration is not None:
         check_vocabulary(calibration.tokens_NT, model.config.vocab_size)
