@@ -6,9 +6,12 @@ Alone, a process is the first and only one, and nothing here costs anything.
 import atexit
 import contextlib
 import io
+import json
+import os
+import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,6 +30,10 @@ _START_SECONDS = 300
 T = TypeVar("T")
 
 Arrays = dict[str, np.ndarray]
+
+
+class SharedError(RequestError):
+    """A request that was wrong in one process at least, as all of them know."""
 
 
 def start(*, automatic: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -54,6 +61,8 @@ def start(*, automatic: bool, coordinator: str | None, num_processes: int | None
         )
     if coordinator is not None:
         _check_explicit(coordinator, num_processes, process_id)
+    # It would catch SIGTERM and wait for somebody to ask; a run that is to end can be resumed as it is.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -89,10 +98,14 @@ def _check_explicit(coordinator: str, num_processes: int | None, process_id: int
 def leave(error: BaseException) -> None:
     """Ends this process after ``error``, if it is one of several, without waiting for the others.
 
-    Returns only in a process that is alone.
+    Returns only in a process that is alone, or if the others know of the error.
     """
-    if not jax.distributed.is_initialized() or jax.process_count() == 1:
+    if not jax.distributed.is_initialized() or jax.process_count() == 1 or isinstance(error, SharedError):
         return
+    if isinstance(error, RequestError):
+        # Without a goodbye, so that the others do not wait for a process whose request alone was wrong.
+        sys.stderr.flush()
+        os._exit(2)
     if not isinstance(error, jax.errors.JaxRuntimeError):
         traceback.print_exception(error)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -115,11 +128,13 @@ def together() -> Iterator[None]:
     """Makes what one process finds wrong in the body an error of all: none is left waiting for the others.
 
     Raises:
-      RequestError: in every process, if it was raised in any.
+      RequestError: in every process, if it was raised in any. Of several it is a ``SharedError``.
     """
     mine: RequestError | None = None
     try:
         yield
+    except SharedError:
+        raise
     except RequestError as error:
         if jax.process_count() == 1:
             raise
@@ -128,10 +143,31 @@ def together() -> Iterator[None]:
         return
     messages = _gather(str(mine).encode() if mine else b"")
     if mine is not None:
-        raise mine
+        raise SharedError(str(mine)) from mine
     for process, message in enumerate(messages):
         if message:
-            raise RequestError(f"process {process}: {message.decode()}")
+            raise SharedError(f"process {process}: {message.decode()}")
+
+
+def agree(request: Mapping[str, Any]) -> None:
+    """Checks that all processes were asked for the same.
+
+    Args:
+      request: JSON values by name.
+
+    Raises:
+      RequestError: in every process; names the first field that differs.
+    """
+    if jax.process_count() == 1:
+        return
+    requests = [json.loads(message) for message in _gather(json.dumps(request).encode())]
+    for process, other in enumerate(requests):
+        for field, value in requests[0].items():
+            if other.get(field) != value:
+                raise SharedError(
+                    f"process 0 was asked for {field} = {value!r}, and process {process} for {other.get(field)!r}; "
+                    "start all processes with the same command."
+                )
 
 
 def first_then_others(work: Callable[[], T]) -> T:

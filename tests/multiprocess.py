@@ -14,17 +14,22 @@ def start_alone(arguments: list[str], *, devices: int, logs: Path) -> subprocess
 
 def start(arguments: list[str], *, processes: int, devices: int, logs: Path) -> list[subprocess.Popen[bytes]]:
     """Starts the processes, ``devices`` CPU devices each; their output goes to ``logs/I.out`` and ``logs/I.err``."""
+    return start_each([arguments] * processes, devices=devices, logs=logs)
+
+
+def start_each(arguments: list[list[str]], *, devices: int, logs: Path) -> list[subprocess.Popen[bytes]]:
+    """Starts one process for each list of arguments, as ``start`` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     return [
         _start(
-            [*arguments, "--coordinator", address, "--num-processes", str(processes), "--process-id", str(index)],
+            [*each, "--coordinator", address, "--num-processes", str(len(arguments)), "--process-id", str(index)],
             devices,
             logs,
             index,
         )
-        for index in range(processes)
+        for index, each in enumerate(arguments)
     ]
 
 

@@ -25,13 +25,22 @@ class OutputFolder:
       is_resumed: inside the context, whether an earlier run left something to continue.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False, resume: bool = False, source: str | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        resume: bool = False,
+        resumed_from: str = "",
+        source: str | None = None,
+    ):
         """Checks the request, and touches nothing.
 
         Args:
           path: the folder to be; its parent exists.
           overwrite: whether it may replace an earlier result.
           resume: whether an interrupted run is continued.
+          resumed_from: file in the hidden folder that a run leaves if it can be continued; what has none is cleared.
           source: reference of the model that is read, so that it cannot be written over.
 
         Raises:
@@ -42,6 +51,7 @@ class OutputFolder:
         self._old = self._path.with_name(f".{self._path.name}.old") if self._path.name else self._path
         self._overwrite = overwrite
         self._resume = resume
+        self._resumed_from = resumed_from
         self._source = source
         self.is_resumed = False
         self._check()
@@ -62,7 +72,7 @@ class OutputFolder:
             self._recover()
             self._check()
             found = [entry for entry in self._partial.iterdir() if entry.name != _LOCK]
-            self.is_resumed = self._resume and bool(found)
+            self.is_resumed = self._resume and bool(found) and (self._partial / self._resumed_from).exists()
             if not self.is_resumed:
                 for entry in found:
                     _remove(entry)
@@ -109,7 +119,7 @@ class OutputFolder:
             )
 
     def _check_source(self) -> None:
-        if self._source is None or not Path(self._source).expanduser().exists():
+        if not self._source or not Path(self._source).expanduser().exists():
             return
         source, out = Path(self._source).expanduser().resolve(), self._path.resolve()
         if out == source or source in out.parents:

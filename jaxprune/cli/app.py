@@ -64,23 +64,30 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except RequestError as error:
-        _refuse(str(error))
+        _refuse(str(error), error)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        _refuse(f"a name is longer than the file system allows: {error.filename}; give the name of a file or a folder.")
+        name = f"{error.filename}; give the name of a file or a folder."
+        _refuse(f"a name is longer than the file system allows: {name}", error)
     except SystemExit as exit_:
         if exit_.code != _INTERRUPTED:
             raise
         console.err.print("interrupted; a prune that had begun is continued by the same command with --resume")
         sys.exit(1)
     except Exception as error:
-        from jaxprune.distributed import leave
-
-        leave(error)
+        _leave_others(error)
         raise
 
 
-def _refuse(message: str) -> NoReturn:
+def _refuse(message: str, error: Exception) -> NoReturn:
     console.err.print(f"[bold red]error:[/] {rich.markup.escape(message)}", highlight=False, soft_wrap=True)
+    _leave_others(error)
     sys.exit(2)
+
+
+def _leave_others(error: Exception) -> None:
+    """Ends a process that is one of several, if the others do not know of the error."""
+    # A command that was refused before it began has not even loaded JAX.
+    if "jaxprune.distributed" in sys.modules:
+        sys.modules["jaxprune.distributed"].leave(error)

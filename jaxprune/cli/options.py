@@ -44,7 +44,6 @@ Mesh = Annotated[
 HostMemory = Annotated[
     float | None,
     typer.Option(
-        min=0,
         help="Gigabytes of hidden states that each process keeps in memory; more of them go to a file in TMPDIR. "
         "Default: half of the machine's memory.",
         show_default=False,

@@ -43,22 +43,22 @@ def command(
     [bold]Example:[/]  jaxprune perplexity gemma3-de --texts sample --languages de,en,sw --length 512 --windows 16
     """
     from jaxprune.checkpoints import open_checkpoint
-    from jaxprune.distributed import first_then_others, is_first
+    from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.errors import RequestError
     from jaxprune.jobs import perplexity as job
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
+    from jaxprune.jobs.settings import parse_compute_dtype, parse_gigabytes, parse_languages
     from jaxprune.sharding import make_mesh, parse_mesh
 
     processes.join(distributed, coordinator, num_processes, process_id)
     if texts is None:
         raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
     asked = [] if texts.startswith(job.TOKENS) else parse_languages(languages)
-    sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)
+    sizes, dtype, host_bytes = parse_mesh(mesh), parse_compute_dtype(compute_dtype), parse_gigabytes(host_memory)
     if sizes is not None:
         make_mesh(sizes)
     with console.working(f"opening {model}"):
         checkpoint = first_then_others(lambda: open_checkpoint(model))
-    with console.working("tokenizing"):
+    with console.working("tokenizing"), together():
         prepared = job.prepare_windows(checkpoint, texts, asked, windows=windows, length=length, protocol=protocol)
     chosen = make_mesh(sizes, sum(len(of_language.tokens_NT) for of_language in prepared.values()))
     with console.WorkProgress("perplexity", job.total_work(checkpoint, prepared), is_shown=is_first()) as bar:
@@ -68,7 +68,7 @@ def command(
             prepared,
             mesh=chosen,
             compute_dtype=dtype,
-            host_bytes=None if host_memory is None else int(host_memory * 1e9),
+            host_bytes=host_bytes,
             on_tokens=bar.advance,
         )
     if not is_first():

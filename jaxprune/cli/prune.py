@@ -62,7 +62,13 @@ def command(
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.jobs import prune as job
     from jaxprune.jobs.calibrate import calibrate
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_format, parse_method
+    from jaxprune.jobs.settings import (
+        parse_compute_dtype,
+        parse_dtype,
+        parse_format,
+        parse_gigabytes,
+        parse_method,
+    )
     from jaxprune.pruning.blockwise import Progress
     from jaxprune.pruning.collecting import check_data_parallel
     from jaxprune.pruning.patterns import parse_pattern
@@ -81,13 +87,13 @@ def command(
             "dtype": parse_dtype(dtype),
             "format": parse_format(format),
             "compute_dtype": parse_compute_dtype(compute_dtype),
-            "host_bytes": None if host_memory is None else int(host_memory * 1e9),
+            "host_bytes": parse_gigabytes(host_memory),
         }
     with console.working(f"opening {model}"):
         # What has to be downloaded, the first process downloads.
         checkpoint = first_then_others(lambda: open_checkpoint(model))
         job.check_widths(checkpoint.model, wanted)
-    with console.working("drawing calibration text"):
+    with console.working("drawing calibration text"), together():
         drawn = calibrate(checkpoint, chosen, calibration, texts, samples=samples, length=length, seed=seed, fill=fill)
     settings["mesh"] = make_mesh(sizes, len(drawn.languages) if drawn else None)
     settings["data_parallel"] = check_data_parallel(data_parallel, settings["mesh"])

@@ -22,6 +22,7 @@ from jaxprune.errors import RequestError
 __all__ = [
     "FILLS",
     "Calibration",
+    "check_draw",
     "check_vocabulary",
     "draw_calibration",
     "load_tokens",
@@ -57,10 +58,7 @@ def draw_calibration(
       RequestError: a language is missing, there is too little text (says how much there is), or a number
         makes no sense.
     """
-    if fill not in FILLS:
-        raise RequestError(f"there is no fill {fill!r}; choose {' or '.join(FILLS)}.")
-    if seed < 0:
-        raise RequestError(f"the seed is {seed}; give 0 or more.")
+    check_draw(fill, seed)
     start = window_start(tokenizer)
     if length <= len(start):
         raise RequestError(f"windows of {length} tokens hold no text; ask for {len(start) + 1} or more (--length).")
@@ -82,6 +80,14 @@ def draw_calibration(
         fill=fill,
         seed=seed,
     )
+
+
+def check_draw(fill: str, seed: int) -> None:
+    """Raises RequestError for a fill that does not exist or a seed that is no number from 0 on."""
+    if fill not in FILLS:
+        raise RequestError(f"there is no fill {fill!r}; choose {' or '.join(FILLS)}.")
+    if seed < 0:
+        raise RequestError(f"the seed is {seed}; give 0 or more.")
 
 
 def _draw_packed(

@@ -38,6 +38,12 @@ class Windows:
     documents: tuple[str, ...] = ()
 
 
+def check_protocol(protocol: str) -> None:
+    """Raises RequestError for a protocol that does not exist."""
+    if protocol not in PROTOCOLS:
+        raise RequestError(f"there is no protocol {protocol!r}; choose {' or '.join(PROTOCOLS)}.")
+
+
 def evaluation_windows(
     source: TextSource,
     tokenizer: PreTrainedTokenizerBase,
@@ -59,8 +65,7 @@ def evaluation_windows(
       RequestError: the language is missing, there is too little text (says how many windows there are), or a
         number makes no sense.
     """
-    if protocol not in PROTOCOLS:
-        raise RequestError(f"there is no protocol {protocol!r}; choose {' or '.join(PROTOCOLS)}.")
+    check_protocol(protocol)
     start = window_start(tokenizer) if protocol == "windows" else np.zeros(0, np.int32)
     if windows < 1 or length < 2 or length <= len(start):
         raise RequestError(

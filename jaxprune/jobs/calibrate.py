@@ -4,7 +4,7 @@ import logging
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data import open_texts
-from jaxprune.data.calibration import Calibration, draw_calibration, load_tokens, parse_mix
+from jaxprune.data.calibration import Calibration, check_draw, draw_calibration, load_tokens, parse_mix
 from jaxprune.data.token_files import TOKENS
 from jaxprune.errors import RequestError
 from jaxprune.pruning.method import PruningMethod
@@ -28,6 +28,7 @@ def calibrate(
     Raises:
       RequestError: something needed is not named, or the source lacks a language or enough text.
     """
+    check_draw(fill, seed)
     if method.statistic is None:
         if mix is not None or texts is not None:
             _logger.info("%s uses no calibration text; --calibration and --texts have no effect", method.name)
@@ -37,6 +38,8 @@ def calibrate(
             f"{method.name} needs calibration text; say where it comes from with --texts, for example --texts sample."
         )
     if texts.startswith(TOKENS):
+        if mix is not None:
+            _logger.info("%s is used exactly as it is; --calibration has no effect", texts)
         return load_tokens(texts.removeprefix(TOKENS), samples=samples)
     if mix is None:
         raise RequestError(

@@ -1,5 +1,6 @@
 """Rewrites a checkpoint in another format or precision, one section at a time."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 
 from jaxprune.checkpoints import create_writer
 from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.checkpoints.masks import MASKS_FILE
 from jaxprune.checkpoints.output import OutputFolder
+from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest, write_manifest
 
 
 def convert(
@@ -40,6 +43,7 @@ def convert(
             parameters += sum(params[path].size for path in model.owned_tensors(section))
             writer.write(section, params)
         writer.finish()
+        _carry_over(checkpoint.reference, folder, format=format)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
         "source": checkpoint.reference,
@@ -49,3 +53,14 @@ def convert(
         "parameters": parameters,
         "bytes": size,
     }
+
+
+def _carry_over(reference: str, folder: Path, *, format: str) -> None:
+    """Copies how a pruned model was made: masks, and the manifest, which knows what text must not measure it."""
+    manifest = read_manifest(reference)
+    if manifest is None:
+        return
+    write_manifest(folder, manifest | {"format": format, "converted_from": reference})
+    masks = Path(reference).expanduser() / METADATA_FOLDER / MASKS_FILE
+    if masks.is_file():
+        shutil.copyfile(masks, folder / METADATA_FOLDER / MASKS_FILE)

@@ -8,52 +8,64 @@ from typing import Any
 
 from jaxprune.errors import RequestError
 
-_FILE = "journal.json"
+JOURNAL_FILE = "journal.json"
 
 
 class Journal:
-    """The blocks that are on the disk, beside the request that they belong to."""
+    """The blocks that are on the disk, beside the request that they belong to.
 
-    def __init__(self, folder: Path, request: Mapping[str, Any]):
+    Attributes:
+      blocks: what was recorded of each, the first one first.
+      is_complete: whether everything but the manifest is in its place.
+    """
+
+    def __init__(self, folder: Path, request: Mapping[str, Any], *, is_kept: bool):
         """Continues the journal in ``folder``, or begins one.
 
         Args:
           request: everything that decides the result, as JSON values.
+          is_kept: whether this process writes it down; of several one does.
 
         Raises:
           RequestError: the journal there belongs to another request; names the first field that differs.
         """
-        self._path = folder / _FILE
-        self._request = dict(request)
+        self._path = folder / JOURNAL_FILE
+        # As JSON has it: tuples become lists.
+        self._request = json.loads(json.dumps(request))
+        self._is_kept = is_kept
         self.blocks: list[dict[str, Any]] = []
+        self.is_complete = False
         if not self._path.exists():
+            self._write()
             return
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
-            begun, self.blocks = found["request"], found["blocks"]
+            begun, self.blocks, self.is_complete = found["request"], found["blocks"], found["complete"]
         except (ValueError, KeyError, TypeError) as error:
             raise RequestError(f"{self._path} cannot be read ({error}); start again without --resume.") from error
-        # As JSON has it: tuples become lists.
-        wanted = json.loads(json.dumps(self._request))
-        for field, value in wanted.items():
+        for field, value in self._request.items():
             if begun.get(field) != value:
                 raise RequestError(
                     f"the interrupted run had {field} = {begun.get(field)!r}, and this one asks for {value!r}; repeat "
                     "that request, or start again without --resume."
                 )
 
-    def add(self, block: Mapping[str, Any], *, on_disk: bool = True) -> None:
-        """Records a block whose weights and masks are on the disk; of several processes one writes that down."""
+    def add(self, block: Mapping[str, Any]) -> None:
+        """Records a block whose weights and masks are on the disk."""
         self.blocks.append(dict(block))
-        if not on_disk:
+        self._write()
+
+    def complete(self) -> None:
+        """Records that nothing but the manifest is left to write."""
+        self.is_complete = True
+        self._write()
+
+    def _write(self) -> None:
+        if not self._is_kept:
             return
         unfinished = self._path.with_suffix(".new")
         with unfinished.open("w", encoding="utf-8") as file:
-            json.dump({"request": self._request, "blocks": self.blocks}, file)
+            json.dump({"request": self._request, "blocks": self.blocks, "complete": self.is_complete}, file)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self._path)
-
-    def finish(self) -> None:
-        """Removes the journal: the manifest says the rest."""
-        self._path.unlink(missing_ok=True)

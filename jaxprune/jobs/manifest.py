@@ -35,3 +35,11 @@ def read_manifest(reference: str) -> dict[str, Any] | None:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("calibration") or {}, dict):
         raise RequestError(f"{path} is not a manifest of jaxprune; restore it or prune again.")
     return manifest
+
+
+def calibrations(manifest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Returns the accounts of all text that a model was calibrated on, that of earlier prunings too."""
+    if manifest is None:
+        return []
+    own = manifest.get("calibration")
+    return [*([own] if own else []), *manifest.get("source", {}).get("calibrations", [])]

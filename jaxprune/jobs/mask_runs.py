@@ -58,7 +58,9 @@ def name_runs(runs: Sequence[MaskRun]) -> list[str]:
     if len(set(folders)) < len(folders):
         folders = [run.reference for run in runs]
     varies = [
-        factor for factor in runs[0].made_by if any(run.made_by[factor] != runs[0].made_by[factor] for run in runs)
+        factor
+        for factor, (_, identity) in runs[0].made_by.items()
+        if any(run.made_by[factor][1] != identity for run in runs)
     ]
     names = [" · ".join(run.made_by[factor][0] for factor in varies) for run in runs]
     times = Counter(names)
@@ -70,7 +72,7 @@ def name_runs(runs: Sequence[MaskRun]) -> list[str]:
 
 def differences(a: MaskRun, b: MaskRun) -> tuple[str, ...]:
     """Returns in what two runs were made differently."""
-    return tuple(factor for factor in a.made_by if a.made_by[factor] != b.made_by[factor])
+    return tuple(factor for factor in a.made_by if a.made_by[factor][1] != b.made_by[factor][1])
 
 
 def head_dim(runs: Sequence[MaskRun]) -> int | None:

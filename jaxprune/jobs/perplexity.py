@@ -12,10 +12,10 @@ from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data import check_languages, open_texts
 from jaxprune.data.calibration import check_vocabulary, refuse_overlap
 from jaxprune.data.token_files import TOKENS
-from jaxprune.data.windows import Windows, evaluation_windows, load_windows
+from jaxprune.data.windows import Windows, check_protocol, evaluation_windows, load_windows
 from jaxprune.distributed import Arrays, share_out
 from jaxprune.evaluation.perplexity import LanguagePerplexity, perplexities
-from jaxprune.jobs.manifest import read_manifest
+from jaxprune.jobs.manifest import calibrations, read_manifest
 from jaxprune.sweep import OnTokens
 
 
@@ -37,6 +37,7 @@ def prepare_windows(
       RequestError: a language or enough text is missing, or a window or a document served to calibrate this very
         model.
     """
+    check_protocol(protocol)
     if texts.startswith(TOKENS):
         prepared = {"tokens": load_windows(texts.removeprefix(TOKENS), windows=windows)}
     else:
@@ -73,10 +74,9 @@ def check_unseen(reference: str, windows: Mapping[str, Windows]) -> None:
     Raises:
       RequestError: names the first such window.
     """
-    manifest = read_manifest(reference)
-    if manifest and manifest.get("calibration"):
+    for account in calibrations(read_manifest(reference)):
         for of_language in windows.values():
-            refuse_overlap(of_language.tokens_NT, of_language.documents, manifest["calibration"])
+            refuse_overlap(of_language.tokens_NT, of_language.documents, account)
 
 
 def total_work(checkpoint: Checkpoint, windows: Mapping[str, Windows]) -> int:

@@ -6,9 +6,9 @@ import functools
 import importlib.metadata
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,17 +21,17 @@ from jaxprune.checkpoints.huggingface import HuggingFaceWriter
 from jaxprune.checkpoints.masks import MaskWriter
 from jaxprune.checkpoints.output import OutputFolder
 from jaxprune.data.calibration import Calibration, check_vocabulary
-from jaxprune.distributed import first_then_others, from_first, is_first, together
+from jaxprune.distributed import agree, first_then_others, from_first, is_first, together
 from jaxprune.errors import RequestError
-from jaxprune.jobs.journal import Journal
-from jaxprune.jobs.manifest import METADATA_FOLDER, write_manifest
+from jaxprune.jobs.journal import JOURNAL_FILE, Journal
+from jaxprune.jobs.manifest import METADATA_FOLDER, calibrations, read_manifest, write_manifest
 from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.pruning.blockwise import Progress, PrunedBlock, prune_blocks
 from jaxprune.pruning.collecting import DataParallel
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
-from jaxprune.sweep import Sweep, read_ahead
+from jaxprune.sweep import ReadSection, Sweep, read_ahead
 
 _UNFINISHED = "unfinished"
 
@@ -88,74 +88,62 @@ def prune(
         check_vocabulary(calibration.tokens_NT, model.config.vocab_size)
     read = functools.partial(checkpoint.parameters, dtype=dtype)
     start = time.perf_counter()
-    request = {
-        "model": checkpoint.reference,
-        "sha256 of the model": checkpoint.fingerprint,
-        "method": {"name": method.name, **_plain(method)},
-        "pattern": {"name": str(pattern), **_plain(pattern)},
-        "sha256 of the calibration tokens": calibration.account["sha256"] if calibration is not None else None,
+    request = _request(checkpoint, method, pattern, calibration)
+    request |= {
         "format": format,
         "dtype": str(dtype) if dtype is not None else "source",
         "compute_dtype": str(np.dtype(compute_dtype)),
         "mesh": dict(mesh.shape),
     }
+    agree({**request, "resume": resume, "overwrite": overwrite, "data_parallel": data_parallel})
     with contextlib.ExitStack() as stack:
-        output = OutputFolder(out, overwrite=overwrite, resume=resume, source=checkpoint.reference)
+        output = OutputFolder(
+            out,
+            overwrite=overwrite,
+            resume=resume,
+            resumed_from=f"{METADATA_FOLDER}/{JOURNAL_FILE}",
+            source=checkpoint.reference,
+        )
         # Unfinished work is safetensors whatever is asked for: written in place and read again when a run is resumed.
         unfinished = output.partial if format == "huggingface" else output.partial / _UNFINISHED
 
-        def begin() -> tuple[Journal, HuggingFaceWriter, MaskWriter]:
+        def begin() -> Journal:
             if is_first():
+                # The journal goes last, when the result has its name: until then it says what there is.
+                stack.callback((Path(out) / METADATA_FOLDER / JOURNAL_FILE).unlink, missing_ok=True)
                 stack.enter_context(output)
                 (output.partial / METADATA_FOLDER).mkdir(exist_ok=True)
-                unfinished.mkdir(exist_ok=True)
-                checkpoint.write_companions(unfinished, dtype)
-            return (
-                Journal(output.partial / METADATA_FOLDER, request),
-                HuggingFaceWriter(unfinished, checkpoint, dtype=dtype),
-                MaskWriter(output.partial / METADATA_FOLDER, model),
-            )
+            return Journal(output.partial / METADATA_FOLDER, request, is_kept=is_first())
 
-        journal, writer, masks = first_then_others(begin)
-        sweep = None
-        with progress.phase(0, "embed"):
-            with together():
-                writer.write(EMBED, read(EMBED))
-            if calibration is not None:
-                batches = make_microbatches(calibration.tokens_NT, calibration.languages, data=mesh.shape["data"])
-                sweep = Sweep(model, batches, mesh=mesh, dtype=compute_dtype, host_bytes=host_bytes)
-                sweep.embed(read)
+        journal = first_then_others(begin)
         first = from_first(len(journal.blocks))
-        if sweep is not None:
-            _replay(sweep, writer, first, progress)
-        for block in prune_blocks(
-            read,
-            sweep,
-            model,
-            method,
-            pattern,
-            mesh=mesh,
-            progress=progress,
-            first=first,
-            data_parallel=data_parallel,
-        ):
-            with progress.phase(block.index, "write"):
-                section = block_section(block.index)
-                with together():
-                    writer.write(section, block.params)
-                    masks.write(section, block.masks)
-                # Only now have all processes written theirs.
-                journal.add(_entry(model, block), on_disk=is_first())
-                if sweep is None:
-                    progress.on_tokens(1)
-        with progress.phase(model.num_blocks, "head"), together():
-            writer.write(HEAD, read(HEAD))
-            masks.finish()
-            if is_first():
-                writer.finish()
-                if unfinished != output.partial:
-                    _rewrite(unfinished, output.partial, format)
-                journal.finish()
+        if not journal.is_complete:
+            writers = first_then_others(lambda: _open_writers(checkpoint, unfinished, output.partial, dtype))
+            sweep = _start_sweep(checkpoint, writers, read, calibration, mesh, compute_dtype, host_bytes, progress)
+            if sweep is not None:
+                _replay(sweep, writers.weights, first, progress)
+            blocks = prune_blocks(
+                read,
+                sweep,
+                model,
+                method,
+                pattern,
+                mesh=mesh,
+                progress=progress,
+                first=first,
+                data_parallel=data_parallel,
+            )
+            _write_blocks(blocks, model, writers, journal, progress)
+            with progress.phase(model.num_blocks, "head"), together():
+                writers.weights.write(HEAD, read(HEAD))
+                writers.masks.finish()
+                if is_first():
+                    writers.weights.finish()
+                    if unfinished != output.partial:
+                        _rewrite(unfinished, output.partial, format)
+                    journal.complete()
+        if is_first() and unfinished != output.partial:
+            shutil.rmtree(unfinished, ignore_errors=True)
         manifest = {
             "jaxprune": jaxprune.__version__,
             "method": request["method"],
@@ -164,6 +152,8 @@ def prune(
             "source": {
                 "model": checkpoint.reference,
                 "sha256": checkpoint.fingerprint,
+                # A model that is pruned again has seen what it was calibrated on before.
+                "calibrations": calibrations(read_manifest(checkpoint.reference)),
                 # For whoever has the masks only: which of their rows make up a head.
                 "num_attention_heads": model.config.num_attention_heads,
             },
@@ -184,6 +174,74 @@ def prune(
     return manifest
 
 
+class _Writers(NamedTuple):
+    """What blocks are written with."""
+
+    weights: HuggingFaceWriter
+    masks: MaskWriter
+
+
+def _open_writers(checkpoint: Checkpoint, unfinished: Path, folder: Path, dtype: np.dtype | None) -> _Writers:
+    if is_first():
+        unfinished.mkdir(exist_ok=True)
+        checkpoint.write_companions(unfinished, dtype)
+    return _Writers(
+        HuggingFaceWriter(unfinished, checkpoint, dtype=dtype), MaskWriter(folder / METADATA_FOLDER, checkpoint.model)
+    )
+
+
+def _start_sweep(
+    checkpoint: Checkpoint,
+    writers: _Writers,
+    read: ReadSection,
+    calibration: Calibration | None,
+    mesh: Mesh,
+    compute_dtype: np.dtype,
+    host_bytes: int | None,
+    progress: Progress,
+) -> Sweep | None:
+    """Writes the embedding and returns the sequences as it leaves them; None without text."""
+    with progress.phase(0, "embed"):
+        with together():
+            writers.weights.write(EMBED, read(EMBED))
+        if calibration is None:
+            return None
+        batches = make_microbatches(calibration.tokens_NT, calibration.languages, data=mesh.shape["data"])
+        sweep = Sweep(checkpoint.model, batches, mesh=mesh, dtype=compute_dtype, host_bytes=host_bytes)
+        sweep.embed(read)
+        return sweep
+
+
+def _write_blocks(
+    blocks: Iterable[PrunedBlock], model: CausalLM, writers: _Writers, journal: Journal, progress: Progress
+) -> None:
+    for block in blocks:
+        with progress.phase(block.index, "write"):
+            section = block_section(block.index)
+            with together():
+                writers.weights.write(section, block.params)
+                writers.masks.write(section, block.masks)
+            # Only now have all processes written theirs.
+            journal.add(_entry(model, block))
+
+
+def _request(
+    checkpoint: Checkpoint, method: PruningMethod, pattern: Pattern, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Returns what decides the result, the words of the command line before the hashes of what they name."""
+    request = {
+        "method": {"name": method.name, **_plain(method)},
+        "pattern": {"name": str(pattern), **_plain(pattern)},
+        "sha256 of the model": checkpoint.fingerprint,
+    }
+    if calibration is not None:
+        account = calibration.account
+        request["calibration"] = {language: of["sequences"] for language, of in account["languages"].items()}
+        request |= {name: account[name] for name in ("texts", "length", "fill", "seed")}
+        request["sha256 of the calibration tokens"] = account["sha256"]
+    return request
+
+
 def _rewrite(unfinished: Path, folder: Path, format: str) -> None:
     """Turns the finished safetensors into the format that was asked for."""
     pruned = open_checkpoint(str(unfinished))
@@ -191,7 +249,6 @@ def _rewrite(unfinished: Path, folder: Path, format: str) -> None:
     for section in pruned.model.sections:
         writer.write(section, pruned.parameters(section))
     writer.finish()
-    shutil.rmtree(unfinished)
 
 
 def _replay(sweep: Sweep, writer: HuggingFaceWriter, first: int, progress: Progress) -> None:

@@ -41,6 +41,15 @@ def parse_compute_dtype(name: str | None, *, option: str = "--compute-dtype") ->
     return jnp.dtype(name)
 
 
+def parse_gigabytes(number: float | None) -> int | None:
+    """Returns the bytes of ``--host-memory``; None stays None."""
+    if number is None:
+        return None
+    if not 0 <= number < 1e9:
+        raise RequestError(f"--host-memory {number} is no number of gigabytes; give 0 or more, for example 16.")
+    return int(number * 1e9)
+
+
 def parse_languages(text: str | None) -> list[str]:
     """Reads ``de,sw,ja``."""
     languages = [part.strip() for part in (text or "").split(",") if part.strip()]

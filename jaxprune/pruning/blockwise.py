@@ -49,7 +49,7 @@ class Progress:
 
     Attributes:
       on_phase: called with the block's index and ``read``, ``collect``, ``solve`` or ``propagate``.
-      on_tokens: called with the number of tokens just computed.
+      on_tokens: called with the number of tokens just computed; of a method that needs no text with 1 a block.
       seconds: wall time by phase, added up.
     """
 
@@ -107,7 +107,9 @@ def prune_blocks(
             for linear, result in solved.items():
                 path = f"{linear}/kernel"
                 params[path] = place(result.kernel, param_sharding(mesh, path, result.kernel.shape))
-        if sweep is not None and index + 1 < model.num_blocks:
+        if sweep is None:
+            progress.on_tokens(1)
+        elif index + 1 < model.num_blocks:
             with progress.phase(index, "propagate"):
                 sweep.advance(index, params, progress.on_tokens)
         yield PrunedBlock(

@@ -48,3 +48,18 @@ def test_compare_refuses_them_before_it_begins(capsys, tmp_path, tiny, leaky):
     assert done.status == 2
     assert "served to calibrate this model" in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_made_of_a_pruned_model_has_seen_its_text_too(capsys, tmp_path, tiny, leaky):
+    pruned = tmp_path / "pruned"
+    assert run(capsys, "prune", tiny, pruned, "--calibration", "de", "--texts", leaky, *SMALL).status == 0
+    assert run(capsys, "convert", pruned, tmp_path / "converted", "--to", "orbax").status == 0
+    again = run(capsys, "prune", pruned, tmp_path / "again", "--method", "magnitude", "--pattern", "0.6")
+    assert again.status == 0, again.err
+    for model in ("converted", "again"):
+        ask = ["perplexity", tmp_path / model, "--texts", leaky, "--languages", "de", "--length", 16]
+        done = run(capsys, *ask, "--windows", 500)
+        assert done.status == 2, model
+        assert "served to calibrate this model" in done.err
+    masks = [(tmp_path / name / "jaxprune" / "masks.safetensors").read_bytes() for name in ("pruned", "converted")]
+    assert masks[0] == masks[1]

@@ -230,3 +230,14 @@ def test_help_teaches(capsys):
     assert run(capsys, "--version").out.strip() == jaxprune.__version__
     assert run(capsys, "prune", "--samples").status == 2
     assert run(capsys, "nonsense").status == 2
+
+
+@pytest.mark.parametrize(
+    "option", [["--host-memory", "inf"], ["--host-memory", "-1"], ["--fill", "bogus"], ["--seed", "-5"]]
+)
+def test_numbers_and_words_without_meaning_are_refused_for_token_files_too(capsys, tmp_path, tiny, option):
+    np.save(tmp_path / "tokens.npy", np.ones((2, 8), np.int32))
+    done = run(capsys, "prune", tiny, tmp_path / "out", "--texts", f"tokens:{tmp_path / 'tokens.npy'}", *option)
+    assert done.status == 2, done.err
+    assert option[1].lstrip("-") in done.err
+    assert not (tmp_path / "out").exists()

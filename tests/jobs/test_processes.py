@@ -28,6 +28,10 @@ def arguments(inputs, out, *more, mesh="data=1,model=4"):
             "--pattern", "2:4", "--mesh", mesh, *more]  # fmt: skip
 
 
+def has_a_block(journal):
+    return journal.exists() and bool(json.loads(journal.read_text())["blocks"])
+
+
 def contents(folder):
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     return files, json.loads(files.pop("jaxprune/manifest.json"))
@@ -76,7 +80,7 @@ def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one
     two = multiprocess.start(arguments(inputs, out), processes=2, devices=2, logs=logs)
     journal = inputs / f".{out.name}.partial" / "jaxprune" / "journal.json"
     deadline = time.monotonic() + PATIENCE
-    while not journal.exists() and time.monotonic() < deadline:
+    while not has_a_block(journal) and time.monotonic() < deadline:
         time.sleep(0.02)
     two[victim].kill()
     assert multiprocess.wait(two, seconds=60)[1 - victim] == 1
@@ -106,3 +110,25 @@ def test_what_one_process_finds_wrong_ends_all_with_the_same_message(inputs, cap
     assert not (inputs / "never").exists()
     assert not (inputs / ".never.partial").exists()
     assert run(capsys, *asked).status == 2
+
+
+def test_a_request_that_is_wrong_in_one_process_ends_all_at_once(inputs):
+    """As on two machines, one of which lacks a file."""
+    logs, asked = inputs / "logs-missing", arguments(inputs, inputs / "never-either")
+    lacking = [word.replace("tokens.npy", "missing.npy") for word in asked]
+    two = multiprocess.start_each([asked, lacking], devices=2, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
+    for process in (0, 1):
+        assert "there is no such file" in " ".join((logs / f"{process}.err").read_text().split())
+    assert not (inputs / "never-either").exists()
+
+
+def test_processes_that_are_asked_for_different_things_do_nothing(inputs):
+    logs, out = inputs / "logs-different", inputs / "never-as-well"
+    two = multiprocess.start_each(
+        [arguments(inputs, out), arguments(inputs, out, "--method", "magnitude")], devices=2, logs=logs
+    )
+    assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
+    for process in (0, 1):
+        assert "was asked for method = " in " ".join((logs / f"{process}.err").read_text().split())
+    assert not out.exists()

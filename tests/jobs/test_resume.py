@@ -1,5 +1,6 @@
 """An interrupted prune continues at its first unfinished block, and the result is the same to the byte."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from jaxprune.checkpoints import open_checkpoint
 from jaxprune.data.calibration import load_tokens
 from jaxprune.errors import RequestError
+from jaxprune.jobs import prune as job
 from jaxprune.jobs.prune import prune
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.pruning.magnitude import Magnitude
@@ -99,6 +101,68 @@ def test_another_request_is_refused_with_the_field_named_and_the_work_is_kept(tm
     phases: list[tuple[int, str]] = []
     run(inputs, tmp_path / "out", method=SparseGPT(), resume=True, seen=phases)
     assert (0, "replay") in phases
+
+
+def test_a_resume_that_is_refused_changes_nothing(tmp_path, inputs):
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=Wanda(), kill_at=9)
+    before = {path: path.read_bytes() for path in (tmp_path / ".out.partial").rglob("*") if path.is_file()}
+    with pytest.raises(RequestError, match="had format ="):
+        run(inputs, tmp_path / "out", method=Wanda(), resume=True, format="orbax")
+    assert {path: path.read_bytes() for path in (tmp_path / ".out.partial").rglob("*") if path.is_file()} == before
+
+
+def test_what_another_command_left_is_not_resumed(tmp_path, inputs):
+    (tmp_path / ".out.partial").mkdir()
+    for name in (".lock", "model-00001-of-00002.safetensors"):
+        (tmp_path / ".out.partial" / name).write_bytes(b"")
+    run(inputs, tmp_path / "whole", method=Wanda())
+    run(inputs, tmp_path / "out", method=Wanda(), resume=True)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("format", ["huggingface", "orbax"])
+@pytest.mark.parametrize("moment", ["complete", "write_manifest"])
+def test_killed_at_the_very_end_it_is_still_known_what_was_done(tmp_path, inputs, monkeypatch, format, moment):
+    """After the last weight is written: nothing of another request is taken for this one, and nothing is done again."""
+    complete = job.Journal.complete
+
+    def die(*args):
+        if moment == "complete":
+            complete(*args)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Journal if moment == "complete" else job, moment, die)
+        with pytest.raises(Killed):
+            run(inputs, tmp_path / "out", method=Wanda(), format=format)
+    with pytest.raises(RequestError, match="had method ="):
+        run(inputs, tmp_path / "out", method=SparseGPT(), format=format, resume=True)
+    phases: list[tuple[int, str]] = []
+    run(inputs, tmp_path / "out", method=Wanda(), format=format, resume=True, seen=phases)
+    assert phases == []
+    run(inputs, tmp_path / "whole", method=Wanda(), format=format)
+    whole, found = open_checkpoint(str(tmp_path / "whole")), open_checkpoint(str(tmp_path / "out"))
+    for section in whole.model.sections:
+        for path, value in whole.read(section).items():
+            np.testing.assert_array_equal(found.read(section)[path], value)
+    names = [{str(path.relative_to(tmp_path / out)) for path in (tmp_path / out).iterdir()} for out in ("whole", "out")]
+    assert names[0] == names[1]
+    assert sorted(path.name for path in (tmp_path / "out" / "jaxprune").iterdir()) == [
+        "manifest.json",
+        "masks.safetensors",
+    ]
+
+
+def test_what_was_typed_is_named_before_hashes_are(tmp_path, inputs):
+    def drawn(seed):
+        account = inputs[1].account | {"seed": seed, "sha256": f"of seed {seed}"}
+        return inputs[0], dataclasses.replace(inputs[1], account=account)
+
+    with pytest.raises(Killed):
+        run(drawn(0), tmp_path / "out", method=Wanda(), kill_at=9)
+    with pytest.raises(RequestError, match="had seed = 0, and this one asks for 1"):
+        run(drawn(1), tmp_path / "out", method=Wanda(), resume=True)
 
 
 def test_other_calibration_text_is_refused(tmp_path, inputs):
