@@ -12,7 +12,13 @@ the PyTorch loop runs in this project's, and llmcompressor is told as not run.
     /tmp/peers/bin/python -m pip install torch==2.13.0 llmcompressor==0.14.0.1
     python benchmarks/against_peers.py --scratch /tmp/against --peers-python /tmp/peers/bin/python
 
-Add ``--samples 4 --length 128 --windows 8 --repetitions 1`` for a small run, ``--dtype bfloat16`` for the other table.
+Run it from an environment without PyTorch, such as ``make demo`` sets up: where transformers finds PyTorch it imports
+it, seconds that pruning here has no use for. Add ``--samples 4 --length 128 --windows 8 --repetitions 1`` for a small
+run, ``--dtype bfloat16`` for the other table. On a machine with other work take ``--threads 1`` and read the processor
+seconds: threads that wait for each other lose most there.
+
+Masks agree in the first blocks; further on rounding decides between near equals, and perplexities differ by as much as
+that makes.
 """
 
 import argparse

@@ -12,7 +12,7 @@ from tests.cli.run import run
 from tests.tiny import EOS, write_tiny_checkpoint
 
 PROMPTS = ["größer und", "ابتدر سمن", "的一是不了人"]
-FEW = ["--max-new-tokens", 20]
+FEW = ["--max-new-tokens", 20, "--mesh", "data=1"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def ask(capsys, folder, *prompts_and_options):
 
 
 def test_json_holds_what_transformers_makes(capsys, folder):
-    done = ask(capsys, folder, "--mesh", "data=1", "--json")
+    done = ask(capsys, folder, "--json")
     assert done.status == 0, done.err
     result = json.loads(done.out)
     assert result["tokens_per_second"] > 0
@@ -56,8 +56,8 @@ def test_json_holds_what_transformers_makes(capsys, folder):
 
 
 def test_people_see_prompt_and_continuation_as_they_are(capsys, folder):
-    texts = [output["text"] for output in json.loads(ask(capsys, folder, "--mesh", "data=1", "--json").out)["outputs"]]
-    done = ask(capsys, folder, "--mesh", "data=1")
+    texts = [output["text"] for output in json.loads(ask(capsys, folder, "--json").out)["outputs"]]
+    done = ask(capsys, folder)
     assert done.status == 0, done.err
     assert done.out == "".join(f"> {prompt}\n{text}\n\n" for prompt, text in zip(PROMPTS, texts, strict=True))
     assert "tokens a second" in done.err
@@ -75,7 +75,7 @@ def test_draws_are_those_of_the_seed(capsys, folder):
 def test_progress_goes_to_standard_error_and_says_how_long_it_takes(capsys, folder, monkeypatch):
     monkeypatch.setattr(console, "_FIRST_LINE_SECONDS", 0.0)
     monkeypatch.setattr(console, "_LINE_EVERY_SECONDS", 0.0)
-    done = ask(capsys, folder, "--mesh", "data=1", "--json")
+    done = ask(capsys, folder, "--json")
     assert json.loads(done.out)
     lines = [line for line in done.err.splitlines() if line.startswith("generate")]
     assert lines
