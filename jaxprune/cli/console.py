@@ -17,7 +17,10 @@ import rich.progress
 import rich.table
 import rich.text
 
-out = rich.console.Console()
+# Without a terminal there is no width to keep to: a guess at one would cut numbers off.
+_WIDTH_OF_A_FILE = 200
+
+out = rich.console.Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
 err = rich.console.Console(stderr=True)
 
 # Without a terminal (a log file, a batch job) a bar is of no use: a line now and then is.
