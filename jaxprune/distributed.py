@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -19,10 +20,13 @@ from jax._src import distributed  # nothing public tells the coordinator's addre
 from jax.experimental import multihost_utils
 
 from jaxprune.errors import RequestError
-from jaxprune.lifeline import Lifeline, end_without_the_others
+from jaxprune.lifeline import Lifeline, end_without_the_others, stop_watching
 
 # A process that has died is missed after this time; what it was needed for fails in the others then at the latest.
 _HEARTBEAT_SECONDS = 30
+
+# Between the moments at which processes find the same thing wrong.
+_GRACE_SECONDS = 2.0
 
 # How long the others wait for a process that has not come up.
 _START_SECONDS = 300
@@ -103,7 +107,10 @@ def leave(error: BaseException) -> None:
     if not jax.distributed.is_initialized() or jax.process_count() == 1 or isinstance(error, SharedError):
         return
     if isinstance(error, RequestError):
-        # Without a goodbye, so that the others do not wait for a process whose request alone was wrong.
+        # The others may be about to find the same, and are to end with their own words for it. If they are not, the
+        # connection that closes without a goodbye ends them: they would wait for a process that is gone.
+        stop_watching()
+        time.sleep(_GRACE_SECONDS)
         sys.stderr.flush()
         os._exit(2)
     if not isinstance(error, jax.errors.JaxRuntimeError):
@@ -115,12 +122,6 @@ def leave(error: BaseException) -> None:
 def is_first() -> bool:
     """Returns whether this process is the one that writes what is written once."""
     return jax.process_index() == 0
-
-
-def wait_for_all(name: str) -> None:
-    """Returns when every process has called it."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,9 @@ _CONNECT_SECONDS = 20.0
 _GOODBYE = b"."
 _TOKEN_BYTES = 16
 
+# Of the process, as its membership among the others is.
+_is_leaving = threading.Event()
+
 Share = Callable[[bytes], bytes]
 """Gives every process the bytes that the first one has."""
 
@@ -80,8 +83,13 @@ class Lifeline:
     def _watch(self, connection: socket.socket, index: int) -> None:
         connection.settimeout(None)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if _receive(connection, 1) != _GOODBYE:
+        if _receive(connection, 1) != _GOODBYE and not _is_leaving.is_set():
             end_without_the_others(index, "a connection was closed without a goodbye")
+
+
+def stop_watching() -> None:
+    """Lets this process end by itself, for a reason that it has already told."""
+    _is_leaving.set()
 
 
 def end_without_the_others(index: int, reason: str) -> NoReturn:

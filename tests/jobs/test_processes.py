@@ -132,3 +132,13 @@ def test_processes_that_are_asked_for_different_things_do_nothing(inputs):
     for process in (0, 1):
         assert "was asked for method = " in " ".join((logs / f"{process}.err").read_text().split())
     assert not out.exists()
+
+
+def test_what_all_find_wrong_by_themselves_ends_all_with_status_2(inputs):
+    """A width that 5 does not divide is no news from one process to the other."""
+    logs, asked = inputs / "logs-widths", arguments(inputs, inputs / "never-of-these")
+    asked[asked.index("2:4")] = "2:5"
+    two = multiprocess.start(asked, processes=2, devices=2, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
+    for process in (0, 1):
+        assert "that 5 divides" in " ".join((logs / f"{process}.err").read_text().split())
