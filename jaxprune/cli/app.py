@@ -16,7 +16,7 @@ import rich.markup
 import typer
 
 import jaxprune
-from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, prune, snr
+from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, plan, prune, snr
 from jaxprune.errors import RequestError
 
 # What Typer makes of Ctrl-C.
@@ -55,6 +55,7 @@ app.command("perplexity")(perplexity.command)
 app.command("snr")(snr.command)
 app.command("compare")(compare.command)
 app.command("generate")(generate.command)
+app.command("plan")(plan.command)
 app.add_typer(analyze.app, name="analyze")
 
 

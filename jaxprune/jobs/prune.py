@@ -223,6 +223,8 @@ def _write_blocks(
                 writers.masks.write(section, block.masks)
             # Only now have all processes written theirs.
             journal.add(_entry(model, block))
+        # The next one comes when this one's memory is free again.
+        del block
 
 
 def _request(

@@ -41,12 +41,12 @@ def parse_compute_dtype(name: str | None, *, option: str = "--compute-dtype") ->
     return jnp.dtype(name)
 
 
-def parse_gigabytes(number: float | None) -> int | None:
-    """Returns the bytes of ``--host-memory``; None stays None."""
+def parse_gigabytes(number: float | None, *, option: str = "--host-memory") -> int | None:
+    """Returns the bytes of ``--host-memory`` or ``--device-memory``; None stays None."""
     if number is None:
         return None
     if not 0 <= number < 1e9:
-        raise RequestError(f"--host-memory {number} is no number of gigabytes; give 0 or more, for example 16.")
+        raise RequestError(f"{option} {number} is no number of gigabytes; give 0 or more, for example 16.")
     return int(number * 1e9)
 
 

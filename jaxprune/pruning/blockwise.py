@@ -103,7 +103,6 @@ def prune_blocks(
         with progress.phase(index, "solve"):
             dtype = np.dtype(np.float32) if sweep is None else sweep.dtype
             solved = solve_block(model, index, params, statistics, method, pattern, mesh=mesh, compute_dtype=dtype)
-            del statistics
             for linear, result in solved.items():
                 path = f"{linear}/kernel"
                 params[path] = place(result.kernel, param_sharding(mesh, path, result.kernel.shape))
@@ -119,3 +118,5 @@ def prune_blocks(
             {linear: result.num_kept for linear, result in solved.items()},
             {linear: result.diagnostics for linear, result in solved.items()},
         )
+        # Off the devices before the next block is scored.
+        del params, solved, result

@@ -1,7 +1,7 @@
 """The factor that SparseGPT reads everything from: U upper triangular with ``(H + lambda I)^-1 = U^T U``.
 
-H is never inverted. With J the matrix that reverses the order of the inputs, the Cholesky factor of
-``J H J = G G^T`` gives ``U = J G^-1 J``.
+H is never inverted: ``H = R R^T`` with R upper triangular gives ``U = R^-1``. What is kept is U transposed, because
+that is read in rows.
 """
 
 from typing import NamedTuple
@@ -13,6 +13,9 @@ from jaxtyping import Array, Bool, Float32, Int32
 
 _PANEL = 128
 
+# Panels that are multiplied at once.
+_CHUNK = 4
+
 # More than the mean of the diagonal would leave little of the statistic, and no Gram matrix needs it.
 _MAX_DAMPING = 1.0
 
@@ -21,14 +24,14 @@ class InverseFactor(NamedTuple):
     """What one factorisation gives.
 
     Attributes:
-      upper_II: U, float32; NaN where nothing could be factorised.
+      lower_II: U transposed, float32; NaN where nothing could be factorised.
       dead_I: inputs that are zero on every token.
       damping: what was added to the diagonal, in units of its mean.
       damping_raised: how many times it had to grow tenfold.
       factorised: False if the largest damping did not help either.
     """
 
-    upper_II: Float32[Array, "d_in d_in"]
+    lower_II: Float32[Array, "d_in d_in"]
     dead_I: Bool[Array, " d_in"]
     damping: Float32[Array, ""]
     damping_raised: Int32[Array, ""]
@@ -36,7 +39,7 @@ class InverseFactor(NamedTuple):
 
 
 def factorise_inverse(gram_II: Float32[Array, "d_in d_in"], damping: float) -> InverseFactor:
-    """Returns U, with ten times the damping after each failure, up to the mean of the diagonal.
+    """Returns U transposed, with ten times the damping after each failure, up to the mean of the diagonal.
 
     Args:
       gram_II: mean outer product of the inputs.
@@ -60,63 +63,77 @@ def factorise_inverse(gram_II: Float32[Array, "d_in d_in"], damping: float) -> I
     def attempt(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         raised = state[0] + 1
         damped_I = diagonal_I + table[raised] * scale
-        upper_II = inverse_upper(jnp.where(on_diagonal, damped_I[:, None], gram_II))
-        return raised, jnp.isfinite(upper_II).all() & (jnp.diagonal(upper_II) > 0).all(), upper_II
+        lower_II = inverse_factor(jnp.where(on_diagonal, damped_I[:, None], gram_II))
+        return raised, jnp.isfinite(lower_II).all() & (jnp.diagonal(lower_II) > 0).all(), lower_II
 
     start = (jnp.int32(-1), jnp.asarray(False), jnp.zeros_like(gram_II))
-    raised, factorised, upper_II = jax.lax.while_loop(is_unfinished, attempt, start)
-    return InverseFactor(upper_II, dead_I, table[raised], raised, factorised)
+    raised, factorised, lower_II = jax.lax.while_loop(is_unfinished, attempt, start)
+    return InverseFactor(lower_II, dead_I, table[raised], raised, factorised)
 
 
-def inverse_upper(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
-    """Returns U with ``matrix^-1 = U^T U``, NaN somewhere if the matrix is not positive definite."""
-    reversed_II = matrix_II[::-1, ::-1]
-    lower_II = jax.lax.platform_dependent(reversed_II, tpu=blocked_inverse_cholesky, default=library_inverse_cholesky)
-    return lower_II[::-1, ::-1]
+def inverse_factor(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
+    """Returns the lower triangular M with ``matrix^-1 = M M^T``, NaN somewhere if the matrix is not positive definite.
+
+    ``M = R^-T``, where ``matrix = R R^T`` and R is upper triangular.
+    """
+    return jax.lax.platform_dependent(matrix_II, tpu=blocked_inverse_factor, default=library_inverse_factor)
 
 
-def library_inverse_cholesky(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
-    """Returns the inverse of the lower Cholesky factor, from LAPACK or cuSOLVER."""
-    lower_II = jax.lax.linalg.cholesky(matrix_II, symmetrize_input=False)
+def library_inverse_factor(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
+    """Returns M from the routines of LAPACK or cuSOLVER."""
+    upper_II = _upper_cholesky(matrix_II)
     identity_II = jnp.eye(len(matrix_II), dtype=matrix_II.dtype)
-    return jax.lax.linalg.triangular_solve(lower_II, identity_II, left_side=True, lower=True)
+    return jax.lax.linalg.triangular_solve(upper_II, identity_II, left_side=True, lower=False, transpose_a=True)
 
 
-def blocked_inverse_cholesky(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
-    """Returns the inverse of the lower Cholesky factor, panel by panel.
+def blocked_inverse_factor(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
+    """Returns M, panel by panel of columns, from the last to the first.
 
     For TPUs, which take minutes to compile a factorisation of a whole matrix: here they see one panel.
+
+    M and R are computed alike: of both, a panel of columns is what the later panels leave of the identity's and of
+    the matrix's, divided by the corner of R. They lie in one array of ``2 n`` rows, M above R: what is not zero of a
+    panel is then ``n`` rows and a panel's without a gap, M's from the corner down and R's down to the corner.
     """
     n = len(matrix_II)
-    padding = -n % _PANEL
-    size = n + padding
-    # Identity rows after the last: the factor of what stands before them is the same.
-    matrix_II = jnp.pad(matrix_II, ((0, padding), (0, padding)))
+    num_panels = -(-n // _PANEL)
+    chunk = min(_CHUNK, num_panels) * _PANEL
+    size = -(-n // chunk) * chunk
+    # Identity after the last row: the factors of what stands before it are the same.
     index = jnp.arange(size)
+    matrix_II = jnp.pad(matrix_II, ((0, size - n), (0, size - n)))
     matrix_II = jnp.where((index[:, None] == index[None, :]) & (index[:, None] >= n), 1.0, matrix_II)
+    identity_PP = jnp.eye(_PANEL, dtype=matrix_II.dtype)
 
-    def factorise_panel(panel: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        lower_II, inverse_II = state
-        start = panel * _PANEL
-        done_PI = jax.lax.dynamic_slice_in_dim(lower_II, start, _PANEL)
-        column_IP = jax.lax.dynamic_slice_in_dim(matrix_II, start, _PANEL, axis=1) - _matmul(lower_II, done_PI.T)
-        corner_PP = jax.lax.linalg.cholesky(jax.lax.dynamic_slice_in_dim(column_IP, start, _PANEL))
-        column_IP = jax.lax.linalg.triangular_solve(corner_PP, column_IP, left_side=False, lower=True, transpose_a=True)
-        column_IP = jnp.where(index[:, None] >= start + _PANEL, column_IP, 0.0)
-        column_IP = jax.lax.dynamic_update_slice_in_dim(column_IP, corner_PP, start, axis=0)
-        # Row by row, corner @ inverse = identity - (what stands left of the corner) @ (inverse so far).
-        identity_PI = (start + jnp.arange(_PANEL)[:, None] == index[None, :]).astype(matrix_II.dtype)
-        row_PI = jax.lax.linalg.triangular_solve(
-            corner_PP, identity_PI - _matmul(done_PI, inverse_II), left_side=True, lower=True
-        )
-        return (
-            jax.lax.dynamic_update_slice_in_dim(lower_II, column_IP, start, axis=1),
-            jax.lax.dynamic_update_slice_in_dim(inverse_II, row_PI, start, axis=0),
-        )
+    def factorise_panel(step: Array, stacked: Array) -> Array:
+        start = size - (step + 1) * _PANEL
+        rows = size + _PANEL
 
-    start = (jnp.zeros_like(matrix_II), jnp.zeros_like(matrix_II))
-    _, inverse_II = jax.lax.fori_loop(0, size // _PANEL, factorise_panel, start)
-    return inverse_II[:n, :n]
+        def subtract(number: Array, column_WP: Array) -> Array:
+            first = size - (number + 1) * chunk
+            done_WC = jax.lax.dynamic_slice(stacked, (start, first), (rows, chunk))
+            row_PC = jax.lax.dynamic_slice(stacked, (size + start, first), (_PANEL, chunk))
+            is_done = first + jnp.arange(chunk) >= start + _PANEL
+            return column_WP - _matmul(done_WC, jnp.where(is_done, row_PC, 0.0).T)
+
+        column_WP = jax.lax.dynamic_slice(stacked, (start, start), (rows, _PANEL))
+        column_WP = column_WP.at[:_PANEL].set(identity_PP)
+        column_WP = jax.lax.fori_loop(0, -(-step * _PANEL // chunk), subtract, column_WP)
+        corner_PP = _upper_cholesky(column_WP[-_PANEL:])
+        column_WP = jax.lax.linalg.triangular_solve(
+            corner_PP, column_WP, left_side=False, lower=False, transpose_a=True
+        )
+        # Above the corner M is zero, below it R is, to the last bit.
+        column_WP = column_WP.at[:_PANEL].set(jnp.tril(column_WP[:_PANEL])).at[-_PANEL:].set(corner_PP)
+        return jax.lax.dynamic_update_slice(stacked, column_WP, (start, start))
+
+    stacked = jnp.concatenate([jnp.zeros_like(matrix_II), matrix_II])
+    return jax.lax.fori_loop(0, size // _PANEL, factorise_panel, stacked)[:n, :n]
+
+
+def _upper_cholesky(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
+    """Returns the upper triangular R with ``matrix = R R^T``: the lower factor of what is reversed, reversed."""
+    return jax.lax.linalg.cholesky(matrix_II[::-1, ::-1], symmetrize_input=False)[::-1, ::-1]
 
 
 def _matmul(left: Float32[Array, "a b"], right: Float32[Array, "b c"]) -> Float32[Array, "a c"]:

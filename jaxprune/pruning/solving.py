@@ -78,7 +78,7 @@ def solve_block(
     model: CausalLM,
     index: int,
     params: Params,
-    statistics: Mapping[str, Any],
+    statistics: dict[str, Any],
     method: PruningMethod,
     pattern: Pattern,
     *,
@@ -88,6 +88,7 @@ def solve_block(
     """Returns the linears of block ``index``, pruned.
 
     Args:
+      statistics: by activation; those that have been used are taken out, to give their memory back.
       compute_dtype: in which the activations were computed.
 
     Raises:
@@ -97,7 +98,7 @@ def solve_block(
     tensors = model.tensors(block_section(index))
     for activation in dict.fromkeys(model.family.reads.values()):
         linears = [linear for linear, name in model.family.reads.items() if name == activation]
-        prepared, finite = prepare(method, mesh, statistics.get(activation))
+        prepared, finite = prepare(method, mesh, statistics.pop(activation, None))
         if not bool(finite):
             names = ", ".join(tensors[f"{linear}/kernel"].name for linear in linears)
             raise RequestError(
@@ -111,6 +112,7 @@ def solve_block(
             diagnostics = {name: _number(value) for name, value in result.diagnostics.items()}
             _check(tensors[f"{linear}/kernel"].name, method, diagnostics, bool(finite), kernel_IO.dtype)
             results[linear] = SolvedKernel(result.kernel, result.mask, int(num_kept), diagnostics)
+        del prepared
     return results
 
 

@@ -86,8 +86,8 @@ def _sweep(
     num_blocks = (d_in + padding) // block
     # Inputs after the last that nothing reaches and that reach nothing.
     pulled = _PULLED_BLOCKS * block
-    upper_II = jnp.pad(factor.upper_II, ((0, -d_in % pulled), (0, padding)))
-    pivot_I = jnp.pad(jnp.diagonal(factor.upper_II), (0, padding), constant_values=1.0)
+    lower_II = jnp.pad(factor.lower_II, ((0, padding), (0, -d_in % pulled)))
+    pivot_I = jnp.pad(jnp.diagonal(factor.lower_II), (0, padding), constant_values=1.0)
     # A dead input's weights score 0, so that they go first. Those beyond the number asked for do no harm.
     divisor_I = jnp.pad(jnp.where(factor.dead_I, jnp.inf, pivot_I[:d_in]), (0, padding))
     kernel_KO = jnp.pad(kernel_IO, ((0, padding), (0, 0))).reshape(num_blocks, block, d_out)
@@ -101,12 +101,14 @@ def _sweep(
 
     def prune_block(errors_IO: Array, xs: tuple[Any, ...]) -> tuple[Array, tuple[Array, Array]]:
         start, kernel_KO, pivot_K, divisor_K, count, mask_KO = xs
-        columns_IK = jax.lax.dynamic_slice_in_dim(upper_II, start, block, axis=1)
+        # Rows: for columns a TPU would turn the whole matrix round, for every block again.
+        lower_KI = jax.lax.dynamic_slice_in_dim(lower_II, start, block)
 
         def pull(index: Array, kernel_KO: Array) -> Array:
-            rows = (index * pulled, pulled)
+            inputs = (index * pulled, pulled)
             return kernel_KO - _pull(
-                jax.lax.dynamic_slice_in_dim(columns_IK, *rows), jax.lax.dynamic_slice_in_dim(errors_IO, *rows)
+                jax.lax.dynamic_slice_in_dim(lower_KI, *inputs, axis=1),
+                jax.lax.dynamic_slice_in_dim(errors_IO, *inputs),
             )
 
         # Only as far as errors are known: those of this block and the later ones are still zero.
@@ -114,8 +116,8 @@ def _sweep(
         if count is not None:
             assert isinstance(pattern, Unstructured)
             mask_KO = pattern.keep(_scores(kernel_KO, divisor_K), count)
-        upper_KK = jax.lax.dynamic_slice_in_dim(columns_IK, start, block)
-        errors_KO, pruned = _prune_groups(kernel_KO, upper_KK, pivot_K, divisor_K, mask_KO, pattern, group)
+        lower_KK = jax.lax.dynamic_slice_in_dim(lower_KI, start, block, axis=1)
+        errors_KO, pruned = _prune_groups(kernel_KO, lower_KK, pivot_K, divisor_K, mask_KO, pattern, group)
         return jax.lax.dynamic_update_slice_in_dim(errors_IO, errors_KO, start, axis=0), pruned
 
     xs = (
@@ -126,14 +128,14 @@ def _sweep(
         counts,
         masks_KO,
     )
-    errors_IO = jnp.zeros((len(upper_II), d_out), jnp.float32)
+    errors_IO = jnp.zeros((lower_II.shape[1], d_out), jnp.float32)
     _, (pruned_KO, masks_KO) = jax.lax.scan(prune_block, errors_IO, xs)
     return pruned_KO.reshape(-1, d_out)[:d_in], masks_KO.reshape(-1, d_out)[:d_in]
 
 
 def _prune_groups(
     kernel_KO: Float32[Array, "K O"],
-    upper_KK: Float32[Array, "K K"],
+    lower_KK: Float32[Array, "K K"],
     pivot_K: Float32[Array, " K"],
     divisor_K: Float32[Array, " K"],
     mask_KO: Bool[Array, "K O"] | None,
@@ -145,14 +147,14 @@ def _prune_groups(
 
     def prune_group(errors_KO: Array, xs: tuple[Any, ...]) -> tuple[Array, tuple[Array, Array]]:
         start, kernel_MO, pivot_M, divisor_M, mask_MO = xs
-        columns_KM = jax.lax.dynamic_slice_in_dim(upper_KK, start, group, axis=1)
-        kernel_MO = kernel_MO - _pull(columns_KM, errors_KO)
+        lower_MK = jax.lax.dynamic_slice_in_dim(lower_KK, start, group)
+        kernel_MO = kernel_MO - _pull(lower_MK, errors_KO)
         if mask_MO is None:
             # As published: chosen at the group's first input, from weights that earlier groups have moved.
             assert isinstance(pattern, NM)
             mask_MO = pattern.mask(_scores(kernel_MO, divisor_M))
-        upper_MM = jax.lax.dynamic_slice_in_dim(columns_KM, start, group)
-        errors_MO, pruned_MO = _prune_inputs(kernel_MO, upper_MM, pivot_M, mask_MO)
+        lower_MM = jax.lax.dynamic_slice_in_dim(lower_MK, start, group, axis=1)
+        errors_MO, pruned_MO = _prune_inputs(kernel_MO, lower_MM, pivot_M, mask_MO)
         return jax.lax.dynamic_update_slice_in_dim(errors_KO, errors_MO, start, axis=0), (pruned_MO, mask_MO)
 
     grouped = (block // group, group)
@@ -169,26 +171,26 @@ def _prune_groups(
 
 def _prune_inputs(
     kernel_MO: Float32[Array, "M O"],
-    upper_MM: Float32[Array, "M M"],
+    lower_MM: Float32[Array, "M M"],
     pivot_M: Float32[Array, " M"],
     mask_MO: Bool[Array, "M O"],
 ) -> tuple[Float32[Array, "M O"], Float32[Array, "M O"]]:
     """Returns the errors of a group and its pruned weights."""
 
     def prune_input(errors_MO: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
-        index, kernel_O, column_M, pivot, mask_O = xs
-        kernel_O = kernel_O - _pull(column_M[:, None], errors_MO)[0]
+        index, kernel_O, lower_M, pivot, mask_O = xs
+        kernel_O = kernel_O - _pull(lower_M[None, :], errors_MO)[0]
         error_O = jnp.where(mask_O, 0.0, kernel_O / pivot)
         errors_MO = jax.lax.dynamic_update_index_in_dim(errors_MO, error_O, index, 0)
         return errors_MO, jnp.where(mask_O, kernel_O, 0.0)
 
-    xs = (jnp.arange(len(pivot_M)), kernel_MO, upper_MM.T, pivot_M, mask_MO)
+    xs = (jnp.arange(len(pivot_M)), kernel_MO, lower_MM, pivot_M, mask_MO)
     return jax.lax.scan(prune_input, jnp.zeros_like(kernel_MO), xs)
 
 
-def _pull(columns_IK: Float32[Array, "I K"], errors_IO: Float32[Array, "I O"]) -> Float32[Array, "K O"]:
+def _pull(lower_KI: Float32[Array, "K I"], errors_IO: Float32[Array, "I O"]) -> Float32[Array, "K O"]:
     """Returns what the errors of earlier inputs move these inputs' weights by, with the sign turned."""
-    return jnp.matmul(columns_IK.T, errors_IO, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(lower_KI, errors_IO, precision=jax.lax.Precision.HIGHEST)
 
 
 def _scores(kernel_IO: Float32[Array, "I O"], divisor_I: Float32[Array, " I"]) -> Float32[Array, "I O"]:

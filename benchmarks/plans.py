@@ -1,0 +1,129 @@
+"""Answers what it takes to prune Llama-3 and Aya-23, 8B to 70B, on TPU slices of 1 to 256 chips.
+
+Compiles every step for each slice; no TPU is needed, but their compiler is (``pip install 'jaxprune[plan]'``). With
+``--markdown FILE`` the tables are written as well.
+"""
+
+import argparse
+import itertools
+import json
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxprune.jobs.plan import find_model, plan
+from jaxprune.planning.topologies import find_topology
+from jaxprune.pruning import METHODS
+from jaxprune.pruning.patterns import parse_pattern
+
+MODELS = ("llama-3-8b", "llama-3-70b", "aya-23-8b", "aya-23-35b")
+TOPOLOGIES = ("v5e:2x4", "v5p:2x2x2", "v6e:4x4", "v5e:16x16")
+LENGTHS = (2048, 8192)
+SEQUENCES = 128
+
+
+class Case(NamedTuple):
+    """One line of a table."""
+
+    model: str
+    method: str
+    topology: str
+    length: int
+    mesh: tuple[int, int] | None = None
+
+
+GRID = [
+    Case(m, method, t, n) for m, method, t, n in itertools.product(MODELS, ("wanda", "sparsegpt"), TOPOLOGIES, LENGTHS)
+]
+ONE_CHIP = [Case("llama-3-70b", "wanda", "v5e:1x1", 2048)]
+GROWTH = [
+    Case("llama-3-70b", method, topology, 2048)
+    for method in ("wanda", "sparsegpt")
+    for topology in ("v5e:2x4", "v5e:4x4", "v5e:4x8", "v5e:8x8", "v5e:8x16", "v5e:16x16")
+]
+SPLIT = [Case("llama-3-70b", "sparsegpt", "v5e:2x4", 2048, mesh) for mesh in ((4, 2), (2, 4), (1, 8))]
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Returns a plan, and the seconds that it took to make."""
+    start = time.perf_counter()
+    method = METHODS[case.method]()
+    found = plan(
+        find_model(case.model),
+        find_topology(case.topology, None),
+        method=method,
+        pattern=parse_pattern("0.5", None, method.default_scope),
+        num_sequences=SEQUENCES,
+        length=case.length,
+        sizes=dict(zip(("data", "model"), case.mesh, strict=True)) if case.mesh else None,
+        dtype=jnp.dtype("bfloat16"),
+        compute_dtype=jnp.dtype("bfloat16"),
+    )
+    return {**case._asdict(), "plan": found, "planned_in": time.perf_counter() - start}
+
+
+def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Returns a Markdown table."""
+    phases = ("collect", "prepare", "solve", "propagate")
+    lines = [
+        f"### {title}",
+        "",
+        "| model | method | chips | tokens | mesh | peak GiB | fits | seconds | "
+        + " | ".join(phases)
+        + " | host GiB |",
+        "|---|---|---|---|---|---:|---|---:|" + "---:|" * len(phases) + "---:|",
+    ]
+    for row in rows:
+        found = row["plan"]
+        mesh = "{data} x {model}".format(**found["mesh"])
+        has = found["device"]["memory_bytes"] / 2**30
+        peak = f"{found['device']['peak_bytes'] / 2**30:.2f} of {has:.2f}"
+        seconds = [found["phases"][phase]["seconds"] for phase in phases]
+        shown = ["-" if value is None else f"{value:.3g}" for value in (found["seconds"], *seconds)]
+        what = [row["model"], row["method"], row["topology"], f"{SEQUENCES} x {row['length']}", mesh, peak]
+        cells = [*what, "yes" if found["fits"] else "no", *shown, f"{found['host_bytes'] / 2**30:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Makes all plans."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="plan only cases whose words contain this")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    arguments = parser.parse_args()
+    groups = {
+        "Four models on four slices": GRID,
+        "Llama-3-70B on one chip": ONE_CHIP,
+        "From 8 to 256 chips": GROWTH,
+        "Weights split over more of eight chips": SPLIT,
+    }
+    done: dict[Case, dict[str, Any]] = {}
+    wanted = [case for cases in groups.values() for case in cases if arguments.only in " ".join(map(str, case))]
+    for number, case in enumerate(dict.fromkeys(wanted), 1):
+        done[case] = measure(case)
+        print(f"{number}/{len(set(wanted))} {case}: {done[case]['planned_in']:.0f} s", file=sys.stderr, flush=True)
+    text = f"jax {jax.__version__}, Python {platform.python_version()}; times are lower bounds of the whole prune.\n\n"
+    text += "\n".join(
+        table(title, rows)
+        for title, cases in groups.items()
+        if (rows := [done[case] for case in cases if case in done])
+    )
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(list(done.values()), indent=1))
+    if arguments.markdown:
+        arguments.markdown.write_text(
+            "# Plans\n\nMade by `benchmarks/plans.py --markdown benchmarks/plans.md`.\n\n" + text
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""``jaxprune plan``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from jaxprune.cli import console, options
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The model: a name (llama-3-8b, llama-3-70b, aya-23-8b, aya-23-35b), a config.json or the folder of "
+            "one, or whatever prune takes; its weights are not read.",
+            metavar="MODEL",
+            show_default=False,
+        ),
+    ],
+    topology: Annotated[
+        str,
+        typer.Option(
+            help="The devices: a TPU and its shape (v5e:2x4, v5p:2x2x2, v6e:16x16; no TPU is needed), cpu:N, or gpu:N "
+            "for GPUs that are here.",
+            show_default=False,
+        ),
+    ],
+    method: options.Method = "wanda",
+    pattern: options.PatternOption = "0.5",
+    samples: Annotated[int, typer.Option(min=1, help="Calibration sequences in all.")] = 128,
+    length: options.Length = 2048,
+    within: options.Within = None,
+    mesh: options.Mesh = None,
+    device_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="Gigabytes (1e9 bytes) of memory of each device. Default: what the TPU or GPU has; for cpu:N nothing "
+            "to compare with.",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")] = "bfloat16",
+    compute_dtype: Annotated[
+        str, typer.Option(help="Precision of the forward passes: float32 or bfloat16.")
+    ] = "bfloat16",
+    json: options.Json = False,
+) -> None:
+    r"""Say what a prune takes, and whether it fits, before anything is run.
+
+    Every step of the prune is compiled for the devices that you name, which need not be here (TPUs: pip install
+    'jaxprune\\[plan]'). Times are lower bounds: products, memory or links at their full rate, whichever takes longest,
+    without reading, writing and the way between host and device.
+
+    [bold]Example:[/]  jaxprune plan llama-3-70b --topology v5e:4x4 --method sparsegpt
+    """
+    from jaxprune.jobs import plan as job
+    from jaxprune.jobs.prune import check_widths
+    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_gigabytes, parse_method
+    from jaxprune.planning.topologies import find_topology
+    from jaxprune.pruning.patterns import parse_pattern
+    from jaxprune.sharding import parse_mesh
+
+    chosen = parse_method(method)
+    wanted = parse_pattern(pattern, within, chosen.default_scope)
+    sizes = parse_mesh(mesh)
+    weights, computed = parse_dtype(dtype), parse_compute_dtype(compute_dtype)
+    assert weights is not None
+    memory_bytes = parse_gigabytes(device_memory, option="--device-memory")
+    with console.working(f"opening {model}"):
+        found = job.find_model(model)
+        check_widths(found, wanted)
+    devices = find_topology(topology, memory_bytes)
+    # embed, collect, propagate; a prune for each kernel and what is prepared for each activation, those that differ.
+    with console.WorkProgress("plan", _most_programs(found, chosen), "programs") as bar:
+
+        def report(step: str) -> None:
+            bar.phase(f"compile {step}")
+            bar.advance(1)
+
+        result = job.plan(
+            found,
+            devices,
+            method=chosen,
+            pattern=wanted,
+            num_sequences=samples,
+            length=length,
+            sizes=sizes,
+            dtype=weights,
+            compute_dtype=computed,
+            report=report,
+        )
+    if json:
+        console.print_json(result)
+    else:
+        _print(result)
+
+
+def _most_programs(model: Any, method: Any) -> int:
+    tensors = model.tensors("blocks/0")
+    kernels = {(tensors[f"{linear}/kernel"].shape, name) for linear, name in model.family.reads.items()}
+    if method.statistic is None:
+        return len({shape for shape, _ in kernels})
+    return 3 + len({shape for shape, _ in kernels}) + len({shape[1] for shape, _ in kernels})
+
+
+def _print(result: dict[str, Any]) -> None:
+    columns = ["phase", "peak GiB", "TFLOP", "float32 TFLOP", "memory TB", "links TB", "seconds", "bound by"]
+    rows = []
+    for name, phase in result["phases"].items():
+        numbers = [phase["flops"] / 1e12, phase["wide_flops"] / 1e12, phase["bytes"] / 1e12, phase["link_bytes"] / 1e12]
+        peak = f"{phase['peak_bytes'] / 2**30:.2f}" + (" !" if phase["overflow"] else "")
+        seconds = "" if phase["seconds"] is None else f"{phase['seconds']:.3g}"
+        rows.append([name, peak, *(f"{number:.3g}" for number in numbers), seconds, phase["bound_by"] or ""])
+    mesh, batch, device = result["mesh"], result["microbatch"], result["device"]
+    title = f"{result['topology']}, mesh data={mesh['data']},model={mesh['model']}; one device, the whole prune"
+    console.out.print(console.table(title, columns, rows))
+    has = device["memory_bytes"]
+    fits = {True: "yes", False: "NO", None: "not known: say --device-memory"}[result["fits"]]
+    of = f" of {has / 2**30:.2f} GiB" if has else ""
+    summary = [
+        ["fits", fits],
+        ["device", f"peak {device['peak_bytes'] / 2**30:.2f} GiB{of}"],
+        ["microbatches", f"{batch['number']} of {batch['sequences']} x {batch['length']} tokens"],
+        ["each host", f"{result['host_bytes'] / 2**30:.1f} GiB: hidden states (past --host-memory in a file), blocks"],
+        [
+            "disk",
+            f"{result['disk_bytes']['read'] / 1e9:.1f} GB read, {result['disk_bytes']['written'] / 1e9:.1f} GB written",
+        ],
+    ]
+    if result["seconds"] is not None:
+        summary.insert(1, ["seconds", f"{result['seconds']:.3g} at least, without reading and writing"])
+    summary += [["to change" if i == 0 else "", line] for i, line in enumerate(result["advice"])]
+    overflow = next((phase["overflow"] for phase in result["phases"].values() if phase["overflow"]), None)
+    if overflow:
+        summary.append(["compiler", overflow])
+    console.out.print(console.summary(summary))

@@ -1,0 +1,159 @@
+"""Says what a prune would take on devices that need not be here, and whether it fits them."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxprune.checkpoints import open_checkpoint
+from jaxprune.errors import RequestError
+from jaxprune.microbatches import batch_rows
+from jaxprune.models import build_model
+from jaxprune.models.causal_lm import CausalLM
+from jaxprune.models.known import KNOWN
+from jaxprune.planning.phases import Phase, Report, Work, plan_phases
+from jaxprune.planning.topologies import Topology
+from jaxprune.pruning.method import PruningMethod
+from jaxprune.pruning.patterns import Pattern
+from jaxprune.sharding import default_mesh, lay_out
+
+# Blocks of weights that a host holds at a time, as they are read and as they are written.
+_BLOCKS_ON_HOST = 3
+
+
+def find_model(reference: str) -> CausalLM:
+    """Returns the model that a name in ``KNOWN``, a ``config.json`` or its folder, or a checkpoint describes.
+
+    Raises:
+      RequestError: it names nothing that can be read.
+    """
+    if reference in KNOWN:
+        return build_model(KNOWN[reference])
+    path = Path(reference).expanduser()
+    config = path / "config.json" if path.is_dir() else path
+    if config.suffix == ".json" and config.is_file():
+        try:
+            return build_model(json.loads(config.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise RequestError(f"{config} is no JSON object ({error}); give a model's config.json.") from None
+    try:
+        return open_checkpoint(reference).model
+    except RequestError as error:
+        raise RequestError(
+            f"{error} A plan also knows {', '.join(KNOWN)}, and needs no more than a config.json."
+        ) from None
+
+
+def plan(
+    model: CausalLM,
+    topology: Topology,
+    *,
+    method: PruningMethod,
+    pattern: Pattern,
+    num_sequences: int,
+    length: int,
+    sizes: Mapping[str, int] | None,
+    dtype: np.dtype,
+    compute_dtype: np.dtype,
+    report: Report = lambda step: None,
+) -> dict[str, Any]:
+    """Compiles every step for the devices of ``topology`` and returns what the whole prune takes.
+
+    Args:
+      sizes: of the mesh; None: as ``prune`` would choose.
+      dtype: in which the weights are kept.
+      report: told what is compiled next.
+
+    Returns:
+      ``fits``; ``device`` with ``memory_bytes`` and ``peak_bytes`` of one device; ``phases``, each with its peak,
+      products (``flops``, and ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the
+      whole prune on one device; ``seconds``, what the chips need at least, null where their rates are not known;
+      ``host_bytes`` of one host; ``disk_bytes`` read and written; ``advice``, what to change if it does not fit.
+
+    Raises:
+      RequestError: the mesh needs more devices than there are.
+    """
+    if method.statistic is None:
+        num_sequences = 1
+    sizes = sizes or default_mesh(len(topology.devices), num_sequences if method.statistic is not None else None)
+    needed = sizes["data"] * sizes["model"]
+    if needed > len(topology.devices):
+        raise RequestError(
+            f"the mesh data={sizes['data']},model={sizes['model']} needs {needed} devices, and {topology.name} has "
+            f"{len(topology.devices)}; ask for a smaller mesh."
+        )
+    mesh = lay_out(topology.devices[:needed], sizes)
+    rows = batch_rows([num_sequences], length, data=sizes["data"])
+    passes = -(-num_sequences // rows)
+    work = Work(model, method, pattern, mesh, passes, rows, length, dtype, compute_dtype)
+    phases = plan_phases(work, topology.chip, report)
+    peak = max(phase.peak_bytes for phase in phases.values())
+    overflows = any(phase.overflow for phase in phases.values())
+    fits = None if topology.memory_bytes is None else not overflows and peak <= topology.memory_bytes
+    bounds = [phase.lower_bound for phase in phases.values() if phase.lower_bound is not None]
+    complete = bool(bounds) and not overflows
+    weights = {section: _section_bytes(model, section, dtype) for section in model.sections}
+    states = passes * rows * length * model.config.hidden_size * np.dtype(compute_dtype).itemsize
+    hosts = min(topology.num_hosts, needed)
+    return {
+        "fits": fits,
+        "topology": topology.name,
+        "mesh": dict(sizes),
+        "microbatch": {"sequences": rows, "length": length, "number": passes},
+        "device": {"memory_bytes": topology.memory_bytes, "peak_bytes": peak},
+        "phases": {name: _plain(phase) for name, phase in phases.items()},
+        "seconds": sum(bounds) if complete else None,
+        "host_bytes": (states if method.statistic is not None else 0) // hosts
+        + _BLOCKS_ON_HOST * max(weights.values()) // hosts,
+        "disk_bytes": {"read": sum(weights.values()), "written": sum(weights.values()) + _mask_bytes(model)},
+        "versions": {"jax": jax.__version__},
+        "advice": _advice(phases, sizes, topology, work) if fits is False else [],
+    }
+
+
+def _plain(phase: Phase) -> dict[str, Any]:
+    return {
+        "peak_bytes": phase.peak_bytes,
+        **dataclasses.asdict(phase.costs),
+        "seconds": phase.lower_bound if phase.overflow is None else None,
+        "bound_by": phase.bound_by if phase.overflow is None else None,
+        "programs": phase.programs,
+        "overflow": phase.overflow,
+    }
+
+
+def _section_bytes(model: CausalLM, section: str, dtype: np.dtype) -> int:
+    return sum(
+        int(np.prod(tensor.shape)) * np.dtype(dtype).itemsize for tensor in model.owned_tensors(section).values()
+    )
+
+
+def _mask_bytes(model: CausalLM) -> int:
+    tensors = model.tensors("blocks/0")
+    kernels = [tensors[f"{linear}/kernel"].shape for linear in model.family.reads]
+    return model.num_blocks * sum(shape[0] * -(-shape[1] // 8) for shape in kernels)
+
+
+def _advice(phases: Mapping[str, Phase], sizes: Mapping[str, int], topology: Topology, work: Work) -> list[str]:
+    """Returns what would make it smaller, what helps most first."""
+    worst = max(phases, key=lambda name: (phases[name].overflow is not None, phases[name].peak_bytes))
+    advice = []
+    if sizes["data"] > 1:
+        smaller = {"data": sizes["data"] // 2, "model": sizes["model"] * 2}
+        advice.append(
+            f"{worst} is what does not fit: split weights over more devices, for example --mesh "
+            f"data={smaller['data']},model={smaller['model']}"
+        )
+    if worst == "prepare" or (worst in ("collect", "solve") and work.method.name == "sparsegpt"):
+        widest = max(tensor.shape[1] for tensor in work.model.tensors("blocks/0").values() if tensor.is_kernel)
+        advice.append(
+            f"{worst} holds matrices of {widest} x {widest} numbers: use chips with more memory, or --method wanda, "
+            "which needs none"
+        )
+    if worst in ("collect", "propagate") and work.length > 2048:
+        advice.append(f"shorter sequences (--length {work.length // 2}) with as many more --samples")
+    return advice or [f"{worst} is what does not fit: use chips with more memory than {topology.name} has"]

@@ -1,0 +1,181 @@
+"""Plans of tiny and of published models, on TPUs that are not here and on the processors that are."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxprune.errors import RequestError
+from jaxprune.jobs.plan import find_model, plan
+from jaxprune.models import build_model
+from jaxprune.models.known import KNOWN
+from jaxprune.planning.topologies import Topology, find_topology
+from jaxprune.pruning import METHODS
+from jaxprune.pruning.patterns import parse_pattern
+from tests.cli.run import run
+from tests.models.published import PUBLISHED
+from tests.tiny import tiny_config
+
+BF16 = jnp.dtype("bfloat16")
+WIDTHS = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
+
+
+def make(config, topology, method="wanda", **changes):
+    chosen = METHODS[method]()
+    settings = {"num_sequences": 24, "length": 128, "sizes": None, "dtype": BF16, "compute_dtype": BF16, **changes}
+    pattern = parse_pattern(settings.pop("pattern", "0.5"), None, chosen.default_scope)
+    return plan(build_model(config), topology, method=chosen, pattern=pattern, **settings)
+
+
+@pytest.fixture(scope="module")
+def four_chips():
+    return find_topology("v5e:2x2", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "parameters"),
+    [
+        ("llama-3-8b", "Llama-3-8B", 8.030e9),
+        ("llama-3-70b", "Llama-3-70B", 70.554e9),
+        ("aya-23-8b", "Aya-23-8B", 8.028e9),
+        ("aya-23-35b", "Aya-23-35B", 34.981e9),
+    ],
+)
+def test_known_models_are_the_published_ones(name, published, parameters):
+    model = find_model(name)
+    assert model.config == build_model(PUBLISHED[published]).config
+    sizes = [np.prod(t.shape) for section in model.sections for t in model.owned_tensors(section).values()]
+    assert sum(sizes) == pytest.approx(parameters, rel=1e-3)
+    assert set(KNOWN) == {"llama-3-8b", "llama-3-70b", "aya-23-8b", "aya-23-35b"}
+
+
+def test_a_forward_pass_costs_its_products(four_chips):
+    """Every kernel meets every token; 128 tokens are one segment, so that attention meets all pairs."""
+    config = tiny_config("llama", **WIDTHS, intermediate_size=512)
+    found = make(config, four_chips)
+    assert found["mesh"] == {"data": 4, "model": 1}
+    tokens = 24 * 128 / 4
+    q, kv, mlp = 256 * 256 * 2, 2 * 256 * 128, 3 * 256 * 512
+    pairs = 2 * 2 * 128 * 256
+    one_block = 2 * tokens * (q + kv + mlp) + tokens * pairs
+    assert found["phases"]["propagate"]["flops"] == pytest.approx(one_block, rel=1e-6)
+    # Scoring does without the last product, whose output nobody reads.
+    two_blocks = 2 * (one_block - 2 * tokens * 256 * 512)
+    assert found["phases"]["collect"]["flops"] == pytest.approx(two_blocks, rel=1e-6)
+    assert found["phases"]["collect"]["link_bytes"] == 0
+
+
+def test_a_plan_holds_together(four_chips):
+    found = make(tiny_config("llama", **WIDTHS, intermediate_size=512), four_chips, "sparsegpt", pattern="2:4")
+    phases = found["phases"]
+    assert list(phases) == ["embed", "collect", "prepare", "solve", "propagate"]
+    assert found["fits"] is True
+    assert found["advice"] == []
+    assert found["device"]["memory_bytes"] == int(15.75 * 2**30)
+    assert found["device"]["peak_bytes"] == max(phase["peak_bytes"] for phase in phases.values())
+    assert found["seconds"] == pytest.approx(sum(phase["seconds"] for phase in phases.values()))
+    for phase in phases.values():
+        rates = {
+            "products": (phase["flops"] + 6 * phase["wide_flops"]) / 197e12,
+            "memory": phase["bytes"] / 819e9,
+            "links": phase["link_bytes"] / 200e9,
+        }
+        assert phase["seconds"] == pytest.approx(rates[phase["bound_by"]]) == pytest.approx(max(rates.values()))
+    # Factorisations: about n^3 products each of 256, 256, 256 and 512 inputs, all at full precision, in both blocks.
+    assert phases["prepare"]["flops"] == 0
+    assert 2 * (3 * 256**3 + 512**3) / 3 < phases["prepare"]["wide_flops"] < 5 * 2 * (3 * 256**3 + 512**3)
+    # The Gram matrices of four devices meet once.
+    assert phases["prepare"]["link_bytes"] > 2 * (3 * 256**2 + 512**2) * 4
+    assert phases["propagate"]["link_bytes"] == 0
+
+
+def test_weights_that_are_split_take_less_memory_and_talk(four_chips):
+    config = tiny_config("llama", **WIDTHS, intermediate_size=2048)
+    whole, split = (make(config, four_chips, sizes={"data": 4 // model, "model": model}) for model in (1, 4))
+    assert split["phases"]["solve"]["peak_bytes"] < 0.6 * whole["phases"]["solve"]["peak_bytes"]
+    assert split["phases"]["collect"]["link_bytes"] > 0
+
+
+def test_magnitude_needs_no_text(four_chips):
+    found = make(tiny_config("cohere"), four_chips, "magnitude")
+    assert list(found["phases"]) == ["solve"]
+    assert found["mesh"] == {"data": 1, "model": 4}
+
+
+def test_the_compiler_itself_finds_no_room():
+    """The Gram matrix of 262144 inputs takes 256 GiB."""
+    config = tiny_config("llama", **WIDTHS, intermediate_size=2**18)
+    found = make(config, find_topology("v5e:1x1", None), "sparsegpt")
+    assert found["fits"] is False
+    assert found["seconds"] is None
+    assert found["device"]["peak_bytes"] > 256 * 2**30
+    overflows = {name for name, phase in found["phases"].items() if phase["overflow"]}
+    assert {"collect", "prepare"} <= overflows
+    assert any("262144" in line for line in found["advice"])
+
+
+def test_processors_are_compared_with_the_memory_that_is_given():
+    config = tiny_config("gemma3_text")
+    of = {memory: Topology("cpu:8", jax.devices(), None, memory, 1) for memory in (None, 10**4, 10**9)}
+    found = {memory: make(config, topology) for memory, topology in of.items()}
+    assert [found[memory]["fits"] for memory in of] == [None, False, True]
+    assert "--mesh" in found[10**4]["advice"][0]
+    assert found[None]["seconds"] is None
+    assert found[None]["phases"]["collect"]["seconds"] is None
+    assert found[None]["device"]["peak_bytes"] > 0
+
+
+def test_more_of_a_mesh_than_there_is_of_devices(four_chips):
+    with pytest.raises(RequestError, match=r"needs 8 devices, and v5e:2x2 has 4"):
+        make(tiny_config("llama"), four_chips, sizes={"data": 8, "model": 1})
+
+
+@pytest.mark.parametrize(
+    ("topology", "says"),
+    [
+        ("v5e", "names no devices"),
+        ("v5e-8", "names no devices"),
+        ("h100:8", "names no devices"),
+        ("cpu:0", "names no devices"),
+        ("v5e:3x5", "does not come in this shape"),
+        ("gpu:2", "0 GPUs are here"),
+    ],
+)
+def test_devices_that_do_not_exist(topology, says):
+    with pytest.raises(RequestError, match=says):
+        find_topology(topology, None)
+
+
+def test_the_command(tmp_path, capsys):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(tiny_config("llama")))
+    asked = ["plan", config, "--topology", "v6e:1x1", "--samples", 6, "--length", 32]
+    done = run(capsys, *asked, "--json")
+    assert done.status == 0
+    found = json.loads(done.out)
+    assert {"fits", "device", "phases", "seconds", "host_bytes"} <= set(found)
+    assert set(found["device"]) == {"memory_bytes", "peak_bytes"}
+    assert found["microbatch"] == {"sequences": 6, "length": 32, "number": 1}
+    shown = run(capsys, *asked)
+    assert shown.status == 0
+    assert "31.25 GiB" in shown.out
+    assert "propagate" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["llama-3-9b", "--topology", "v5e:2x2"], "llama-3-8b"),
+        (["llama-3-8b", "--topology", "v5e"], "v5e:2x4"),
+        (["llama-3-8b", "--topology", "v5e:2x2", "--pattern", "3:7"], "7"),
+        (["llama-3-8b", "--topology", "v5e:2x2", "--device-memory", "-1"], "--device-memory"),
+        (["llama-3-8b", "--topology", "v5e:2x2", "--dtype", "int8"], "int8"),
+    ],
+)
+def test_wrong_requests(capsys, words, says):
+    done = run(capsys, "plan", *words)
+    assert done.status == 2
+    assert says in done.err
+    assert "Traceback" not in done.err
