@@ -5,12 +5,16 @@ import os
 import sys
 from typing import Annotated, NoReturn
 
+from jaxprune.cli import absent_tpu
+
 # Before anything imports them: their own progress bars and start-up chatter would mix with ours.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if absent_tpu.is_looked_for():
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 import rich.markup
 import typer
