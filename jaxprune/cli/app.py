@@ -1,6 +1,5 @@
 """The ``jaxprune`` program: its commands, and what becomes of an error."""
 
-import errno
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -17,7 +16,7 @@ import typer
 
 import jaxprune
 from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, prune, snr
-from jaxprune.errors import RequestError
+from jaxprune.errors import RequestError, refusal
 
 # What Typer makes of Ctrl-C.
 _INTERRUPTED = 130
@@ -64,24 +63,22 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except RequestError as error:
-        _refuse(str(error), error)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        name = f"{error.filename}; give the name of a file or a folder."
-        _refuse(f"a name is longer than the file system allows: {name}", error)
+        _refuse(error)
     except SystemExit as exit_:
         if exit_.code != _INTERRUPTED:
             raise
         console.err.print("interrupted; a prune that had begun is continued by the same command with --resume")
         sys.exit(1)
     except Exception as error:
+        refused = refusal(error)
+        if refused is not None:
+            _refuse(refused)
         _leave_others(error)
         raise
 
 
-def _refuse(message: str, error: Exception) -> NoReturn:
-    console.err.print(f"[bold red]error:[/] {rich.markup.escape(message)}", highlight=False, soft_wrap=True)
+def _refuse(error: RequestError) -> NoReturn:
+    console.err.print(f"[bold red]error:[/] {rich.markup.escape(str(error))}", highlight=False, soft_wrap=True)
     _leave_others(error)
     sys.exit(2)
 
