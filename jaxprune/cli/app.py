@@ -16,6 +16,7 @@ import typer
 
 import jaxprune
 from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, prune, snr
+from jaxprune.cli.termination import HINT, ended_by_sigterm
 from jaxprune.errors import RequestError, refusal
 
 # What Typer makes of Ctrl-C.
@@ -61,13 +62,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the program; exits with 0 (done), 2 (the request was wrong) or 1 (anything else)."""
     console.log_to_stderr()
     try:
-        app(arguments)
+        with ended_by_sigterm():
+            app(arguments)
     except RequestError as error:
         _refuse(error)
     except SystemExit as exit_:
         if exit_.code != _INTERRUPTED:
             raise
-        console.err.print("interrupted; a prune that had begun is continued by the same command with --resume")
+        console.err.print(HINT)
         sys.exit(1)
     except Exception as error:
         refused = refusal(error)
