@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from jaxprune.disk import full_disk, is_full, take_space
+from jaxprune.disk import no_room, out_of_room, take_space
 
 
 class HiddenStates:
@@ -64,6 +64,6 @@ def _map_file(size: int) -> mmap.mmap:
             take_space(file.fileno(), size)
             return mmap.mmap(file.fileno(), size)
     except OSError as error:
-        if is_full(error):
-            raise full_disk(folder, size) from error
+        if no_room(error):
+            raise out_of_room(error, folder, size) from error
         raise

@@ -1,8 +1,11 @@
 """Reads models from GGUF files, one tensor at a time (format: gguf.md in the documentation of ggml)."""
 
+import contextlib
 import functools
+import hashlib
 import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +19,7 @@ from jaxprune.checkpoints.gguf_config import ROPE_FACTORS, build_config
 from jaxprune.checkpoints.gguf_header import TensorRecord, damaged, read_header
 from jaxprune.checkpoints.gguf_names import BLOCK_TENSORS, Restore, huggingface_name, restoration
 from jaxprune.checkpoints.gguf_tokenizer import build_tokenizer
-from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec, sample
 from jaxprune.errors import RequestError
 
 _AS_STORED = {
@@ -69,8 +72,16 @@ class GGUFFile:
 
     @property
     def fingerprint(self) -> str:
-        """A SHA-256 over the header (all metadata, names, shapes, positions) and the file's size."""
-        return self._header.sha256
+        """A sha256 over the header (all metadata, names, shapes, positions), size, and a few bytes of every tensor."""
+        digest = hashlib.sha256(self._header.sha256.encode())
+        with self._opened() as file:
+            for record in self._header.tensors.values():
+                begin, end = sample(record.num_bytes)
+                stored = np.empty(end - begin, np.uint8)
+                file.seek(record.offset + begin)
+                self._fill(file, stored)
+                digest.update(stored.data)
+        return digest.hexdigest()
 
     def config(self) -> dict[str, Any]:
         """Returns what the model's ``config.json`` says, as far as it matters to what the model computes."""
@@ -139,14 +150,19 @@ class GGUFFile:
         return dtypes.pop() if len(dtypes) == 1 else "float32"
 
     def _read_record(self, record: TensorRecord) -> np.ndarray:
+        with self._opened() as file:
+            file.seek(record.offset)
+            if record.kind in _AS_STORED:
+                values = np.empty(record.shape, _AS_STORED[record.kind])
+                self._fill(file, values.reshape(-1).view(np.uint8))
+                return values
+            return self._dequantized(file, record)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[io.BufferedReader]:
         try:
             with self._path.open("rb") as file:
-                file.seek(record.offset)
-                if record.kind in _AS_STORED:
-                    values = np.empty(record.shape, _AS_STORED[record.kind])
-                    self._fill(file, values.reshape(-1).view(np.uint8))
-                    return values
-                return self._dequantized(file, record)
+                yield file
         except OSError as error:
             raise RequestError(f"{self._path} cannot be read: {error.strerror or error}; check the disk.") from error
 

@@ -106,6 +106,7 @@ class _Reader:
             tensors[name] = self._tensor(name)
         start = self._data_start(metadata)
         tensors = {name: self._placed(name, tensor, start) for name, tensor in tensors.items()}
+        self._check_apart(tensors)
         return Header(metadata, tensors, self._digest())
 
     def _check_version(self) -> None:
@@ -170,6 +171,13 @@ class _Reader:
                 f"and the file has {self._size}"
             )
         return tensor._replace(offset=offset)
+
+    def _check_apart(self, tensors: dict[str, TensorRecord]) -> None:
+        before, end = "", 0
+        for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offset):
+            if tensor.offset < end:
+                raise self._damaged(f"its tensors {before!r} and {name!r} overlap")
+            before, end = name, tensor.offset + tensor.num_bytes
 
     def _digest(self) -> str:
         end = self._position

@@ -10,8 +10,8 @@ from jaxprune.errors import RequestError
 MAX_BYTES = 32 * 2**20
 
 
-def parse_object(text: bytes, what: str) -> dict[str, Any]:
-    """Returns the JSON object that ``text`` holds; ``what`` names it in messages.
+def parse_object(text: bytes, what: str, *, advice: str = "fetch or export the file again") -> dict[str, Any]:
+    """Returns the JSON object that ``text`` holds; ``what`` names it in messages, which end in ``advice``.
 
     Raises:
       RequestError: it is not valid UTF-8, not valid JSON, no object, or names a key twice.
@@ -21,11 +21,9 @@ def parse_object(text: bytes, what: str) -> dict[str, Any]:
         # Half of a surrogate pair is valid JSON, and a name that could be neither printed nor written again.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:  # UnicodeError and JSONDecodeError are ValueErrors
-        raise RequestError(f"{what} is not valid JSON ({error}); fetch or export the file again.") from error
+        raise RequestError(f"{what} is not valid JSON ({error}); {advice}.") from error
     if not isinstance(value, dict):
-        raise RequestError(
-            f"{what} should hold a JSON object and holds {type(value).__name__}; fetch or export the file again."
-        )
+        raise RequestError(f"{what} should hold a JSON object and holds {type(value).__name__}; {advice}.")
     return value
 
 

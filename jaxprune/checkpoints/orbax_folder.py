@@ -24,7 +24,7 @@ from jaxprune.checkpoints.companions import FolderCompanions
 from jaxprune.checkpoints.huggingface import model_of, output_specs
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
 from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
-from jaxprune.disk import full_disk, is_full, require_space
+from jaxprune.disk import no_room, out_of_room, require_space
 from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import CausalLM, Tensor
 from jaxprune.typing import Params
@@ -169,9 +169,9 @@ class OrbaxWriter:
             with _quiet(), context:
                 ocp.partial.save(self._path, _tree(leaves))
         except Exception as error:
-            if is_full(error):
+            if no_room(error):
                 _wait_until_still(Path(self._path + _UNFINISHED))
-                raise full_disk(Path(self._path).parent, needed) from error
+                raise out_of_room(error, Path(self._path).parent, needed) from error
             raise
 
     def finish(self) -> None:

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from jaxprune.disk import full_disk, is_full
-from jaxprune.errors import RequestError
+from jaxprune.disk import no_room, out_of_room
+from jaxprune.errors import RequestError, refusal
 
 _LOCK = ".lock"
 # An empty file in every finished result: what lacks it is not ours to remove.
@@ -85,17 +85,17 @@ class OutputFolder:
         """Renames the folder into place; or clears it away, if the request was at fault.
 
         Raises:
-          RequestError: the disk was full.
+          RequestError: there was no room on the disk.
         """
         try:
             if error is None:
                 self._publish()
-            elif not self.is_resumed and (isinstance(error, RequestError) or is_full(error)):
+            elif not self.is_resumed and (isinstance(error, RequestError) or refusal(error) or no_room(error)):
                 shutil.rmtree(self._partial)
         finally:
             self._leave()
-        if error is not None and not isinstance(error, RequestError) and is_full(error):
-            raise full_disk(self._path.parent) from error
+        if error is not None and not isinstance(error, RequestError) and no_room(error):
+            raise out_of_room(error, self._path.parent) from error
 
     def _check(self) -> None:
         path = self._path
@@ -121,7 +121,8 @@ class OutputFolder:
     def _check_source(self) -> None:
         if not self._source or not Path(self._source).expanduser().exists():
             return
-        source, out = Path(self._source).expanduser().resolve(), self._path.resolve()
+        # Path.resolve raises for a link that leads to itself.
+        source, out = (Path(os.path.realpath(path)) for path in (Path(self._source).expanduser(), self._path))
         if out == source or source in out.parents:
             raise RequestError(f"the output {self._path} is, or lies in, the folder that is read; choose another.")
         if out in source.parents and out.exists() and self._overwrite:
@@ -139,8 +140,8 @@ class OutputFolder:
                 )
             lock = (self._partial / _LOCK).open("ab")
         except OSError as error:
-            if is_full(error):
-                raise full_disk(self._path.parent) from error
+            if no_room(error):
+                raise out_of_room(error, self._path.parent) from error
             raise RequestError(
                 f"the output {self._path} cannot be created: {error.strerror}; choose another."
             ) from error

@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxprune.checkpoints.safetensors_header import DTYPE_NAMES, LENGTH_BYTES, read_header
-from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec
-from jaxprune.disk import full_disk, is_full, take_space
+from jaxprune.checkpoints.tensors import ALL_ROWS, TensorSpec, sample
+from jaxprune.disk import no_room, out_of_room, take_space
 from jaxprune.errors import RequestError
-
-# Of each tensor this many bytes from its middle go into the fingerprint: two models of one architecture have
-# the same headers and sizes, but not the same weights.
-_SAMPLE_BYTES = 256
 
 
 class SafetensorsFile:
@@ -61,8 +57,7 @@ class SafetensorsFile:
         digest.update(f"{self.path.name} {self._size} {len(self._header)} ".encode())
         digest.update(self._header)
         for name, spec in self.specs.items():
-            middle = spec.num_bytes // 2
-            digest.update(self.read_bytes(name, middle, middle + _SAMPLE_BYTES))
+            digest.update(self.read_bytes(name, *sample(spec.num_bytes)))
 
     def _fill(self, view: memoryview, name: str, start: int) -> None:
         try:
@@ -110,8 +105,8 @@ class StreamedSafetensors:
                 file.flush()
                 take_space(file.fileno(), size)
         except OSError as error:
-            if is_full(error):
-                raise full_disk(path.parent, size) from error
+            if no_room(error):
+                raise out_of_room(error, path.parent, size) from error
             raise
         self._missing = set() if self._is_resumed else set(specs)
 
@@ -132,8 +127,8 @@ class StreamedSafetensors:
                 while len(view):
                     view = view[file.write(view) :]
         except OSError as error:
-            if is_full(error):
-                raise full_disk(self._path.parent, spec.num_bytes) from error
+            if no_room(error):
+                raise out_of_room(error, self._path.parent, spec.num_bytes) from error
             raise
         self._missing.discard(name)
 

@@ -10,6 +10,9 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 WEIGHT_DTYPES = (np.dtype(np.float32), BFLOAT16, np.dtype(np.float16))
 """What weights may be stored as, here and in what is read."""
 
+# Of each tensor this many bytes from its middle go into a fingerprint: two models of one architecture have the same
+# headers and sizes, but not the same weights.
+_SAMPLE_BYTES = 256
 
 ALL_ROWS = slice(None)
 """Along the first axis: everything."""
@@ -28,6 +31,12 @@ class TensorSpec(NamedTuple):
         for dim in self.shape:  # Python integers: a product in int64 could wrap around
             size *= dim
         return size
+
+
+def sample(num_bytes: int) -> tuple[int, int]:
+    """Returns where in a tensor of that many stored bytes those of the fingerprint begin and end."""
+    middle = num_bytes // 2
+    return middle, min(middle + _SAMPLE_BYTES, num_bytes)
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, numbers, options
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
@@ -31,7 +31,7 @@ def masks(
         typer.Option(help="Folder to write masks.json and figures to; it must not exist.", show_default=False),
     ] = None,
     top: Annotated[
-        int, typer.Option(min=1, help="How many channels, heads and neurons to name that have lost most.")
+        int, numbers.whole("How many channels, heads and neurons to name that have lost most.", least=1)
     ] = 5,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -48,10 +48,8 @@ def masks(
     from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.jobs import analyze_masks as job
     from jaxprune.jobs.mask_runs import open_runs
-    from jaxprune.studies.heatmap import require_matplotlib
 
     if out is not None:
-        require_matplotlib()
         OutputFolder(out, overwrite=overwrite)
     opened = open_runs(runs)
     with console.WorkProgress("masks", job.total_work(opened), unit="kernels") as bar:
@@ -69,7 +67,7 @@ def masks(
     for note in result["notes"]:
         console.out.print(note, markup=False, highlight=False)
     if out is not None:
-        console.out.print(f"figures and {job.RESULTS}: {out}", markup=False, highlight=False)
+        console.out.print(f"written: {out}", markup=False, highlight=False)
 
 
 def _tables(result: dict[str, Any]) -> list[Any]:

@@ -1,6 +1,5 @@
 """The ``jaxprune`` program: its commands, and what becomes of an error."""
 
-import errno
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -21,7 +20,8 @@ import typer
 
 import jaxprune
 from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, plan, prune, snr
-from jaxprune.errors import RequestError
+from jaxprune.cli.termination import HINT, ended_by_sigterm
+from jaxprune.errors import RequestError, refusal
 
 # What Typer makes of Ctrl-C.
 _INTERRUPTED = 130
@@ -67,26 +67,25 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the program; exits with 0 (done), 2 (the request was wrong) or 1 (anything else)."""
     console.log_to_stderr()
     try:
-        app(arguments)
+        with ended_by_sigterm():
+            app(arguments)
     except RequestError as error:
-        _refuse(str(error), error)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        name = f"{error.filename}; give the name of a file or a folder."
-        _refuse(f"a name is longer than the file system allows: {name}", error)
+        _refuse(error)
     except SystemExit as exit_:
         if exit_.code != _INTERRUPTED:
             raise
-        console.err.print("interrupted; a prune that had begun is continued by the same command with --resume")
+        console.err.print(HINT)
         sys.exit(1)
     except Exception as error:
+        refused = refusal(error)
+        if refused is not None:
+            _refuse(refused)
         _leave_others(error)
         raise
 
 
-def _refuse(message: str, error: Exception) -> NoReturn:
-    console.err.print(f"[bold red]error:[/] {rich.markup.escape(message)}", highlight=False, soft_wrap=True)
+def _refuse(error: RequestError) -> NoReturn:
+    console.err.print(f"[bold red]error:[/] {rich.markup.escape(str(error))}", highlight=False, soft_wrap=True)
     _leave_others(error)
     sys.exit(2)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, numbers, options
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
     pattern: options.PatternOption = "0.5",
     samples: options.Samples = None,
     length: options.Length = 2048,
-    windows: Annotated[int, typer.Option(min=1, help="Evaluation windows for each language.")] = 64,
+    windows: Annotated[int, numbers.whole("Evaluation windows for each language.", least=1)] = 64,
     seed: options.Seed = 0,
     fill: options.Fill = "packed",
     within: options.Within = None,
@@ -49,7 +49,8 @@ def command(
     """
     from jaxprune.checkpoints import open_checkpoint
     from jaxprune.checkpoints.output import OutputFolder
-    from jaxprune.data.calibration import parse_mix
+    from jaxprune.data import check_texts
+    from jaxprune.data.calibration import check_draw, parse_mix
     from jaxprune.errors import RequestError
     from jaxprune.jobs import compare as job
     from jaxprune.jobs import perplexity, prune
@@ -58,9 +59,7 @@ def command(
     from jaxprune.pruning.blockwise import Progress
     from jaxprune.pruning.patterns import parse_pattern
     from jaxprune.sharding import make_mesh, parse_mesh
-    from jaxprune.studies.heatmap import require_matplotlib
 
-    require_matplotlib()
     chosen = parse_method(method, combine=combine, damping=damping)
     if chosen.statistic is None:
         raise RequestError(f"{method} uses no calibration text, so there is nothing to compare; use jaxprune prune.")
@@ -68,6 +67,8 @@ def command(
         raise RequestError(
             "compare needs a source of text in several languages; name one with --texts, for example --texts sample."
         )
+    check_texts(texts)
+    check_draw(fill, seed)
     mixtures = ["".join(mixture.split()) for mixture in calibration]
     parsed = [parse_mix(mixture, samples) for mixture in mixtures]
     for i, mixture in enumerate(mixtures):
@@ -123,10 +124,9 @@ def command(
     rows = [[name, *(f"{found[language]['perplexity']:.4g}" for language in asked)] for name, found in _rows(results)]
     title = f"{model}, {method} {pattern}: perplexity by evaluation language"
     console.out.print(console.table(title, ["calibrated on", *asked], rows))
+    figure = f"figure: {out / job.FIGURE}   " if (out / job.FIGURE).exists() else ""
     console.out.print(
-        f"figure: {out / job.FIGURE}   numbers: {out / job.RESULTS}   {results['seconds'] / 60:.1f} minutes",
-        markup=False,
-        highlight=False,
+        f"{figure}numbers: {out / job.RESULTS}   {results['seconds'] / 60:.1f} minutes", markup=False, highlight=False
     )
 
 

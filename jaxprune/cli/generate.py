@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, numbers, options
 
 
 def command(
@@ -14,16 +14,16 @@ def command(
         list[str],
         typer.Option(help="Text to continue; give the option once for each prompt.", show_default=False),
     ],
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to make for each prompt, at most.")] = 64,
+    max_new_tokens: Annotated[int, numbers.whole("Tokens to make for each prompt, at most.", least=1)] = 64,
     temperature: Annotated[
-        float, typer.Option(help="0: always the likeliest token. Above: drawn, the more freely the higher.")
+        float, numbers.real("0: always the likeliest token. Above: drawn, the more freely the higher.")
     ] = 0.0,
     top_p: Annotated[
-        float, typer.Option(help="Draw among the likeliest tokens that together have this probability; 1: among all.")
+        float, numbers.real("Draw among the likeliest tokens that together have this probability; 1: among all.")
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Draw among this many likeliest tokens; 0: among all.")] = 0,
+    top_k: Annotated[int, numbers.whole("Draw among this many likeliest tokens; 0: among all.")] = 0,
     seed: Annotated[
-        int, typer.Option(help="Of the draws. The same seed and prompt give the same tokens, whatever other prompts.")
+        int, numbers.whole("Of the draws. The same seed and prompt give the same tokens, whatever other prompts.")
     ] = 0,
     dtype: Annotated[
         str | None,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from jaxprune.cli import numbers
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -20,7 +22,8 @@ Texts = Annotated[
     typer.Option(
         help="Where text comes from: mc4 · dataset:NAME\\[:CONFIG]\\[#FIELD] ({language} in CONFIG is replaced) · "
         "tfds:NAME@DATA_DIR · files:FOLDER ({language}.jsonl, .txt or .parquet) · sample (parallel text in ar de en es "
-        "ru sw zh ja) · tokens:FILE.npy (int32 \\[sequences, length], used exactly as given).",
+        "ru sw zh ja) · tokens:FILE.npy (int32 \\[sequences, length], used exactly as given). "
+        "Measuring on text that calibrated the model is an error; of tokens: only whole rows can be compared.",
         show_default=False,
     ),
 ]
@@ -28,10 +31,10 @@ Languages = Annotated[
     str | None,
     typer.Option(help="ISO 639 codes as mC4 spells them, separated by commas: de,sw,ja.", show_default=False),
 ]
-Length = Annotated[int, typer.Option(min=2, help="Tokens in a sequence or window.")]
+Length = Annotated[int, numbers.whole("Tokens in a sequence or window.", least=2)]
 Seed = Annotated[
     int,
-    typer.Option(help="Chooses the calibration text; the same seed gives the same token ids on every machine."),
+    numbers.whole("Chooses the calibration text; the same seed gives the same token ids on every machine."),
 ]
 Mesh = Annotated[
     str | None,
@@ -43,8 +46,8 @@ Mesh = Annotated[
 ]
 HostMemory = Annotated[
     float | None,
-    typer.Option(
-        help="Gigabytes of hidden states that each process keeps in memory; more of them go to a file in TMPDIR. "
+    numbers.real(
+        "Gigabytes of hidden states that each process keeps in memory; more of them go to a file in TMPDIR. "
         "Default: half of the machine's memory.",
         show_default=False,
     ),
@@ -68,11 +71,11 @@ Coordinator = Annotated[
 ]
 NumProcesses = Annotated[
     int | None,
-    typer.Option(help="How many processes there are.", show_default=False, rich_help_panel="Several processes"),
+    numbers.whole("How many processes there are.", show_default=False, rich_help_panel="Several processes"),
 ]
 ProcessId = Annotated[
     int | None,
-    typer.Option(help="Which of them this is, from 0 on.", show_default=False, rich_help_panel="Several processes"),
+    numbers.whole("Which of them this is, from 0 on.", show_default=False, rich_help_panel="Several processes"),
 ]
 ComputeDtype = Annotated[
     str | None,
@@ -89,7 +92,10 @@ Dtype = Annotated[
         show_default=False,
     ),
 ]
-Format = Annotated[str, typer.Option(help="What to write: huggingface or orbax.")]
+Format = Annotated[
+    str,
+    typer.Option(help="What to write: huggingface or orbax (takes its place on the disk twice while it is finished)."),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT if it exists, once the new result is complete.")
 ]
@@ -99,7 +105,8 @@ PatternOption = Annotated[
     str,
     typer.Option(
         "--pattern",
-        help="0.5: that fraction of the weights, anywhere. 2:4 (any N:M): N kept of every M neighbours along the "
+        help="0.5: that fraction of the weights, anywhere (rounded down in each group that "
+        "competes, see --within). 2:4 (any N:M): N kept of every M neighbours along the "
         "input axis.",
     ),
 ]
@@ -113,9 +120,9 @@ Within = Annotated[
 ]
 Samples = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Calibration sequences in all. Default: 128, or the sum that --calibration states.",
+    numbers.whole(
+        "Calibration sequences in all. Default: 128, or the sum that --calibration states.",
+        least=1,
         show_default=False,
     ),
 ]
@@ -128,8 +135,8 @@ Fill = Annotated[
 ]
 Damping = Annotated[
     float | None,
-    typer.Option(
-        help="SparseGPT: what is added to the diagonal of the statistics, in units of its mean. Default: 0.01.",
+    numbers.real(
+        "SparseGPT: what is added to the diagonal of the statistics, in units of its mean. Default: 0.01.",
         show_default=False,
     ),
 ]

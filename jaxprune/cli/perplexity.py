@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jaxprune.cli import console, options, processes
+from jaxprune.cli import console, numbers, options, processes
 
 
 def command(
@@ -13,9 +13,7 @@ def command(
     languages: options.Languages = None,
     windows: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Windows for each language. Default: 64, or every row of tokens:.", show_default=False
-        ),
+        numbers.whole("Windows for each language. Default: 64, or every row of tokens:.", least=1, show_default=False),
     ] = None,
     length: options.Length = 2048,
     protocol: Annotated[
@@ -43,6 +41,7 @@ def command(
     [bold]Example:[/]  jaxprune perplexity gemma3-de --texts sample --languages de,en,sw --length 512 --windows 16
     """
     from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.data import check_texts
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.errors import RequestError
     from jaxprune.jobs import perplexity as job
@@ -53,6 +52,9 @@ def command(
     if texts is None:
         raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
     asked = [] if texts.startswith(job.TOKENS) else parse_languages(languages)
+    job.check_protocol(protocol)
+    with together():
+        check_texts(texts)
     sizes, dtype, host_bytes = parse_mesh(mesh), parse_compute_dtype(compute_dtype), parse_gigabytes(host_memory)
     if sizes is not None:
         make_mesh(sizes)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, numbers, options
 
 
 def command(
@@ -27,14 +27,14 @@ def command(
     ],
     method: options.Method = "wanda",
     pattern: options.PatternOption = "0.5",
-    samples: Annotated[int, typer.Option(min=1, help="Calibration sequences in all.")] = 128,
+    samples: Annotated[int, numbers.whole("Calibration sequences in all.", least=1)] = 128,
     length: options.Length = 2048,
     within: options.Within = None,
     mesh: options.Mesh = None,
     device_memory: Annotated[
         float | None,
-        typer.Option(
-            help="Gigabytes (1e9 bytes) of memory of each device. Default: what the TPU or GPU has; for cpu:N nothing "
+        numbers.real(
+            "Gigabytes (1e9 bytes) of memory of each device. Default: what the TPU or GPU has; for cpu:N nothing "
             "to compare with.",
             show_default=False,
         ),
@@ -107,10 +107,10 @@ def _print(result: dict[str, Any]) -> None:
     columns = ["phase", "peak GiB", "TFLOP", "float32 TFLOP", "memory TB", "links TB", "seconds", "bound by"]
     rows = []
     for name, phase in result["phases"].items():
-        numbers = [phase["flops"] / 1e12, phase["wide_flops"] / 1e12, phase["bytes"] / 1e12, phase["link_bytes"] / 1e12]
+        totals = [phase[name] / 1e12 for name in ("flops", "wide_flops", "bytes", "link_bytes")]
         peak = f"{phase['peak_bytes'] / 2**30:.2f}" + (" !" if phase["overflow"] else "")
         seconds = "" if phase["seconds"] is None else f"{phase['seconds']:.3g}"
-        rows.append([name, peak, *(f"{number:.3g}" for number in numbers), seconds, phase["bound_by"] or ""])
+        rows.append([name, peak, *(f"{total:.3g}" for total in totals), seconds, phase["bound_by"] or ""])
     mesh, batch, device = result["mesh"], result["microbatch"], result["device"]
     title = f"{result['topology']}, mesh data={mesh['data']},model={mesh['model']}; one device, the whole prune"
     console.out.print(console.table(title, columns, rows))

@@ -41,7 +41,11 @@ def command(
     compute_dtype: options.ComputeDtype = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue an interrupted run of the same request at its first unfinished block."),
+        typer.Option(
+            "--resume",
+            help="Continue an interrupted run of the same request at its first unfinished block; the manifest has the "
+            "seconds of the last run only.",
+        ),
     ] = False,
     overwrite: options.Overwrite = False,
     distributed: options.Distributed = False,
@@ -61,7 +65,7 @@ def command(
     from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.jobs import prune as job
-    from jaxprune.jobs.calibrate import calibrate
+    from jaxprune.jobs.calibrate import calibrate, check_request
     from jaxprune.jobs.settings import (
         parse_compute_dtype,
         parse_dtype,
@@ -79,6 +83,7 @@ def command(
     with together():
         OutputFolder(out, overwrite=overwrite, resume=resume, source=model)
         chosen = parse_method(method, combine=combine, damping=damping)
+        check_request(chosen, calibration, texts, samples=samples, seed=seed, fill=fill)
         wanted = parse_pattern(pattern, within, chosen.default_scope)
         sizes = parse_mesh(mesh)
         if sizes is not None:

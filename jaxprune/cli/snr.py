@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, numbers, options
 
 
 def command(
@@ -20,9 +20,7 @@ def command(
     languages: options.Languages = None,
     windows: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Windows for each language. Default: 16, or every row of tokens:.", show_default=False
-        ),
+        numbers.whole("Windows for each language. Default: 16, or every row of tokens:.", least=1, show_default=False),
     ] = None,
     length: options.Length = 2048,
     mesh: options.Mesh = None,
@@ -48,6 +46,7 @@ def command(
     [bold]Example:[/]  jaxprune snr sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw --length 512
     """
     from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.data import check_texts
     from jaxprune.errors import RequestError
     from jaxprune.jobs import snr as job
     from jaxprune.jobs.perplexity import TOKENS
@@ -58,6 +57,7 @@ def command(
     if texts is None:
         raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
     asked = [] if texts.startswith(TOKENS) else parse_languages(languages)
+    check_texts(texts)
     if figure is not None:
         check_figure(figure, overwrite=overwrite)
     sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)

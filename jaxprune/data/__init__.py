@@ -9,6 +9,7 @@ from jaxprune.data.huggingface import DatasetTexts, mc4
 from jaxprune.data.sample import SampleTexts
 from jaxprune.data.sources import Split, TextSource, check_languages
 from jaxprune.data.tfds import PreparedTexts
+from jaxprune.data.token_files import TOKENS, check_token_file
 from jaxprune.errors import RequestError
 
 SOURCES: dict[str, Callable[[str], TextSource]] = {
@@ -20,7 +21,7 @@ SOURCES: dict[str, Callable[[str], TextSource]] = {
 }
 """What stands before the colon of a TEXTS reference -> a function of what stands after it."""
 
-__all__ = ["SOURCES", "Split", "TextSource", "check_languages", "open_texts"]
+__all__ = ["SOURCES", "Split", "TextSource", "check_languages", "check_texts", "open_texts"]
 
 
 def open_texts(reference: str) -> TextSource:
@@ -45,6 +46,18 @@ def open_texts(reference: str) -> TextSource:
         f"there is no kind of text {kind!r} (in {reference!r}); choose mc4, dataset:NAME, "
         f"tfds:NAME@DATA_DIR, files:FOLDER, sample or tokens:FILE.npy.{guess}"
     )
+
+
+def check_texts(reference: str) -> None:
+    """Checks, before a model is opened, what can be known of a TEXTS reference without reading text.
+
+    Raises:
+      RequestError: as ``open_texts``; or ``tokens:`` with a file that is not there.
+    """
+    if reference.startswith(TOKENS):
+        check_token_file(Path(reference.removeprefix(TOKENS)))
+    else:
+        open_texts(reference)
 
 
 def _without_argument(kind: str, rest: str, build: Callable[[], TextSource]) -> TextSource:

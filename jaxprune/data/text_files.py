@@ -94,9 +94,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _text_of(path: Path, number: int, line: str) -> str:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also of a number with too many digits
         raise RequestError(
-            f"{path}, line {number}: not a JSON object ({_first_line(error)}); write one on each line."
+            f"{path}, line {number}: not a JSON object that can be read ({_first_line(error)}); write one on each line."
         ) from error
     if not isinstance(record, dict) or FIELD not in record:
         found = f"fields {', '.join(record) or 'none'}" if isinstance(record, dict) else f"a {type(record).__name__}"

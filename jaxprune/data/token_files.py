@@ -30,6 +30,12 @@ def load_tokens(path: Path | str, *, samples: int | None) -> Calibration:
     )
 
 
+def check_token_file(path: Path) -> None:
+    """Raises RequestError if there is no such file."""
+    if not path.expanduser().is_file():
+        raise RequestError(f"{TOKENS}{path}: there is no such file; check the path.")
+
+
 def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
     """Reads integer ids ``[sequences, length]`` of any width that fit int32.
 
@@ -40,8 +46,7 @@ def read_tokens(path: Path, *, rows: int | None) -> Int32[np.ndarray, "N T"]:
     path = path.expanduser()
     asked = f"{TOKENS}{path}"
     expected = "give an int32 .npy file [sequences, length]"
-    if not path.is_file():
-        raise RequestError(f"{asked}: there is no such file; check the path.")
+    check_token_file(path)
     try:
         # Mapped first, because a header that lies about its shape is then refused before memory is taken.
         # This way of opening knows no pickles and no archives.

@@ -14,6 +14,7 @@ from jaxprune.analysis.units import HEADS
 from jaxprune.analysis.zeros import Zeros, summarise
 from jaxprune.checkpoints.output import OutputFolder
 from jaxprune.jobs.mask_runs import MaskRun, differences, head_dim, name_runs
+from jaxprune.studies.heatmap import can_draw
 from jaxprune.studies.mask_figures import draw_mask_figures
 
 RESULTS = "masks.json"
@@ -33,7 +34,7 @@ def analyze_masks(
     overwrite: bool = False,
     on_kernel: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
-    """Returns the comparison, and writes it with its figures to the folder ``out`` if one is given.
+    """Returns the comparison, and writes it to the folder ``out`` if one is given, with figures where matplotlib is.
 
     Args:
       runs: two or more, from ``open_runs``.
@@ -50,10 +51,12 @@ def analyze_masks(
     """
     if out is None:
         return _analyze(runs, top, on_kernel)
+    is_drawn = can_draw()
     with OutputFolder(out, overwrite=overwrite) as folder:
         result = _analyze(runs, top, on_kernel)
         (folder / RESULTS).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        draw_mask_figures(folder, result)
+        if is_drawn:
+            draw_mask_figures(folder, result)
     return result
 
 

@@ -23,7 +23,7 @@ from jaxprune.jobs.prune import prune
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
-from jaxprune.studies.heatmap import draw_heatmap
+from jaxprune.studies.heatmap import can_draw, draw_heatmap
 from jaxprune.sweep import OnTokens
 
 RESULTS = "results.json"
@@ -53,7 +53,7 @@ def compare(
     overwrite: bool,
     watch: Watch,
 ) -> dict[str, Any]:
-    """Writes results, figure, manifests and masks to the folder ``out`` and returns the results.
+    """Writes results, figure (where matplotlib is), manifests and masks to the folder ``out``; returns the results.
 
     Args:
       calibrations: by the mixture's name (``de``, ``de,en`` ...), which names its subfolder.
@@ -70,6 +70,7 @@ def compare(
     for calibration in calibrations.values():
         for of_language in windows.values():
             refuse_overlap(of_language.tokens_NT, of_language.documents, calibration.account)
+    is_drawn = can_draw()
     measure = {"mesh": mesh, "compute_dtype": compute_dtype}
     with OutputFolder(out, overwrite=overwrite, source=checkpoint.reference) as folder:
         dense = perplexity(checkpoint, windows, on_tokens=watch.on_perplexity("dense"), **measure)
@@ -99,8 +100,9 @@ def compare(
             "seconds": time.perf_counter() - start,
         }
         (folder / RESULTS).write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        title = f"{checkpoint.reference}: {method.name} {pattern}"
-        draw_heatmap(folder / FIGURE, title, _values(dense), {m: _values(found) for m, found in pruned.items()})
+        if is_drawn:
+            title = f"{checkpoint.reference}: {method.name} {pattern}"
+            draw_heatmap(folder / FIGURE, title, _values(dense), {m: _values(found) for m, found in pruned.items()})
     return results
 
 

@@ -1,7 +1,7 @@
 """Rewrites a checkpoint in another format or precision, one section at a time."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ def convert(
       RequestError: ``out`` exists, the disk is full, or the checkpoint is broken.
     """
     model = checkpoint.model
+    # Before anything is written: what it says is carried over.
+    manifest = read_manifest(checkpoint.reference)
     parameters = 0
     with OutputFolder(out, overwrite=overwrite, source=checkpoint.reference) as folder:
         writer = create_writer(folder, checkpoint, format=format, dtype=dtype)
@@ -43,7 +45,8 @@ def convert(
             parameters += sum(params[path].size for path in model.owned_tensors(section))
             writer.write(section, params)
         writer.finish()
-        _carry_over(checkpoint.reference, folder, format=format)
+        if manifest is not None:
+            _carry_over(checkpoint.reference, manifest, folder, format=format)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
         "source": checkpoint.reference,
@@ -55,12 +58,9 @@ def convert(
     }
 
 
-def _carry_over(reference: str, folder: Path, *, format: str) -> None:
+def _carry_over(reference: str, manifest: Mapping[str, Any], folder: Path, *, format: str) -> None:
     """Copies how a pruned model was made: masks, and the manifest, which knows what text must not measure it."""
-    manifest = read_manifest(reference)
-    if manifest is None:
-        return
-    write_manifest(folder, manifest | {"format": format, "converted_from": reference})
+    write_manifest(folder, {**manifest, "format": format, "converted_from": reference})
     masks = Path(reference).expanduser() / METADATA_FOLDER / MASKS_FILE
     if masks.is_file():
         shutil.copyfile(masks, folder / METADATA_FOLDER / MASKS_FILE)

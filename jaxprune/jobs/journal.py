@@ -9,6 +9,7 @@ from typing import Any
 from jaxprune.errors import RequestError
 
 JOURNAL_FILE = "journal.json"
+_ADVICE = "start again without --resume"
 
 
 class Journal:
@@ -19,15 +20,16 @@ class Journal:
       is_complete: whether everything but the manifest is in its place.
     """
 
-    def __init__(self, folder: Path, request: Mapping[str, Any], *, is_kept: bool):
+    def __init__(self, folder: Path, request: Mapping[str, Any], *, num_blocks: int, is_kept: bool):
         """Continues the journal in ``folder``, or begins one.
 
         Args:
           request: everything that decides the result, as JSON values.
+          num_blocks: of the model.
           is_kept: whether this process writes it down; of several one does.
 
         Raises:
-          RequestError: the journal there belongs to another request; names the first field that differs.
+          RequestError: the journal there is damaged, or belongs to another request; names the first field that differs.
         """
         self._path = folder / JOURNAL_FILE
         # As JSON has it: tuples become lists.
@@ -40,9 +42,11 @@ class Journal:
             return
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
-            begun, self.blocks, self.is_complete = found["request"], found["blocks"], found["complete"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RequestError(f"{self._path} cannot be read ({error}); start again without --resume.") from error
+        except (ValueError, RecursionError) as error:
+            raise RequestError(f"{self._path} is not valid JSON ({error}); {_ADVICE}.") from error
+        if not _is_sound(found, num_blocks):
+            raise RequestError(f"{self._path} does not say what was done; {_ADVICE}.")
+        begun, self.blocks, self.is_complete = found["request"], found["blocks"], found["complete"]
         for field, value in self._request.items():
             if begun.get(field) != value:
                 raise RequestError(
@@ -69,3 +73,26 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self._path)
+
+
+def _is_sound(found: Any, num_blocks: int) -> bool:
+    """Returns whether ``found`` has the form that is written here, and no more blocks than there are."""
+    match found:
+        case {"request": dict(), "blocks": list() as blocks, "complete": bool() as is_complete}:
+            is_possible = len(blocks) == num_blocks if is_complete else len(blocks) <= num_blocks
+            return is_possible and all(map(_is_block, blocks))
+    return False
+
+
+def _is_block(entry: Any) -> bool:
+    match entry:
+        case {"kernels": dict() as kernels, "diagnostics": dict()}:
+            return all(_is_count(count) for count in kernels.values())
+    return False
+
+
+def _is_count(count: Any) -> bool:
+    match count:
+        case {"weights": int() as weights, "pruned": int() as pruned}:
+            return 0 <= pruned <= weights and weights > 0
+    return False

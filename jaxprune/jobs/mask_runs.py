@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,7 +44,8 @@ def open_runs(references: Sequence[str]) -> list[MaskRun]:
     """
     if len(references) < 2:
         raise RequestError(f"overlap needs two runs or more, and {len(references)} was given; name another RUN.")
-    places = [Path(reference).expanduser().resolve() for reference in references]
+    # Path.resolve raises for a link that leads to itself.
+    places = [os.path.realpath(Path(reference).expanduser()) for reference in references]
     for reference, place in zip(references, places, strict=True):
         if places.count(place) > 1:
             raise RequestError(f"{reference} is given more than once; name each run once.")

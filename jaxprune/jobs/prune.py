@@ -86,6 +86,9 @@ def prune(
     check_widths(model, pattern)
     if calibration is not None:
         check_vocabulary(calibration.tokens_NT, model.config.vocab_size)
+    # A model that is pruned again has seen what it was calibrated on before.
+    with together():
+        earlier = calibrations(read_manifest(checkpoint.reference))
     read = functools.partial(checkpoint.parameters, dtype=dtype)
     start = time.perf_counter()
     request = _request(checkpoint, method, pattern, calibration)
@@ -113,7 +116,7 @@ def prune(
                 stack.callback((Path(out) / METADATA_FOLDER / JOURNAL_FILE).unlink, missing_ok=True)
                 stack.enter_context(output)
                 (output.partial / METADATA_FOLDER).mkdir(exist_ok=True)
-            return Journal(output.partial / METADATA_FOLDER, request, is_kept=is_first())
+            return Journal(output.partial / METADATA_FOLDER, request, num_blocks=model.num_blocks, is_kept=is_first())
 
         journal = first_then_others(begin)
         first = from_first(len(journal.blocks))
@@ -152,8 +155,7 @@ def prune(
             "source": {
                 "model": checkpoint.reference,
                 "sha256": checkpoint.fingerprint,
-                # A model that is pruned again has seen what it was calibrated on before.
-                "calibrations": calibrations(read_manifest(checkpoint.reference)),
+                "calibrations": earlier,
                 # For whoever has the masks only: which of their rows make up a head.
                 "num_attention_heads": model.config.num_attention_heads,
             },

@@ -22,7 +22,10 @@ from jaxprune.typing import Activations, Constants
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CohereConfig:
-    """The constants of one Cohere model, none with a default: a wrong one runs, and writes nonsense."""
+    """The constants of one Cohere model, none with a default of ours: a wrong one runs, and writes nonsense.
+
+    Where a ``config.json`` leaves one out, it is what transformers' class says (``fields.with_defaults``).
+    """
 
     vocab_size: int
     hidden_size: int

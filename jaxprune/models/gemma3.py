@@ -26,7 +26,9 @@ _UNBOUNDED = np.iinfo(np.int32).max
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gemma3Config:
-    """The constants of one Gemma 3, none with a default: a wrong one runs, and writes nonsense.
+    """The constants of one Gemma 3, none with a default of ours: a wrong one runs, and writes nonsense.
+
+    Where a ``config.json`` leaves one out, it is what transformers' class says (``fields.with_defaults``).
 
     Attributes:
       windows: for each block, how many tokens a token sees, itself included; None for all before it.

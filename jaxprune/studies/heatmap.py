@@ -1,5 +1,6 @@
 """The figure of the field: calibration language by evaluation language, to be compared within a column."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,15 +8,27 @@ import numpy as np
 
 from jaxprune.errors import RequestError
 
+_MISSING = "they need matplotlib, and it is not installed: pip install 'jaxprune[figures]'"
+
+_logger = logging.getLogger(__name__)
+
 
 def require_matplotlib() -> None:
     """Raises RequestError, before any work is done, if figures cannot be drawn."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise RequestError(
-            "figures need matplotlib, and it is not installed: pip install 'jaxprune[figures]'."
-        ) from None
+        raise RequestError(f"figures were asked for; {_MISSING}.") from None
+
+
+def can_draw() -> bool:
+    """Returns whether figures can be drawn; if not, says in the log that they are left out, and how to get them."""
+    try:
+        require_matplotlib()
+    except RequestError:
+        _logger.warning("figures are left out: %s", _MISSING)
+        return False
+    return True
 
 
 def draw_heatmap(path: Path, title: str, dense: Mapping[str, float], pruned: Mapping[str, Mapping[str, float]]) -> None:

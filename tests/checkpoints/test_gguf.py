@@ -179,11 +179,14 @@ def test_every_tensor_has_the_shape_and_dtype_that_was_announced(tmp_path, archi
         assert found.base is None or found.base.base is None  # nothing of the file stays mapped
 
 
-def test_the_fingerprint_depends_on_header_and_size_only(tmp_path):
+def test_the_fingerprint_depends_on_header_and_every_tensor(tmp_path):
     first = GGUFFile(write(tmp_path / "a.gguf", random_tensors())).fingerprint
     assert GGUFFile(write(tmp_path / "b.gguf", random_tensors())).fingerprint == first
     other = GGUFFile(write(tmp_path / "c.gguf", random_tensors(), values=LLAMA | {"rope.freq_base": 5.0}))
     assert other.fingerprint != first
+    for name, values in random_tensors().items():
+        changed = random_tensors() | {name: values * np.float32(1.01)}
+        assert GGUFFile(write(tmp_path / "d.gguf", changed)).fingerprint != first, name
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ LIES = {
     "a tensor past the end": file_of(tensors=[tensor(shape=(33,))]),
     "an offset past the end": file_of(tensors=[tensor(offset=2**63)]),
     "an offset between": file_of(tensors=[tensor(shape=(1,), offset=4)]),
+    "tensors in the same place": file_of(tensors=[tensor(b"a"), tensor(b"b")]),
+    "tensors that overlap": file_of(tensors=[tensor(b"a", offset=32, shape=(16,)), tensor(b"b", shape=(9,))]),
     "an unknown tensor type": file_of(tensors=[tensor(kind=4)]),
     "half a block": file_of(tensors=[tensor(shape=(48,), kind=8)]),
     "a tensor that occurs twice": file_of(tensors=[tensor(), tensor()]),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 
 import pytest
 
@@ -57,6 +58,25 @@ def test_a_relative_path_stays_where_it_was_asked_for(tmp_path, monkeypatch):
 def test_a_failed_request_leaves_nothing(tmp_path, error):
     with pytest.raises(RequestError):
         _fail(tmp_path / "out", error)
+    assert _names(tmp_path) == []
+
+
+def test_a_limit_on_the_size_of_files_is_not_called_a_full_disk(tmp_path, monkeypatch):
+    error = OSError(errno.EFBIG, "File too large")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (2**20, resource.RLIM_INFINITY))
+    with pytest.raises(RequestError, match=r"may have at most 1,048,576 bytes \(ulimit -f\)") as refusal:
+        _fail(tmp_path / "out", error)
+    assert "full" not in str(refusal.value)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    with pytest.raises(RequestError, match=r"the file system of .* holds no file so large"):
+        _fail(tmp_path / "out", error)
+    assert _names(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENAMETOOLONG])
+def test_a_name_that_cannot_be_used_leaves_nothing(tmp_path, number):
+    with pytest.raises(OSError, match="in the way"):
+        _fail(tmp_path / "out", OSError(number, "in the way", "a tokenizer's file"))
     assert _names(tmp_path) == []
 
 
@@ -234,15 +254,18 @@ def test_the_lock_of_a_killed_process_is_gone(tmp_path):
 def test_impossible_places_are_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "model").mkdir()
     for path, message in [
         (tmp_path / "file", "is a file"),
         (tmp_path / "link", "is a symbolic link"),
         (tmp_path / "no/out", "/no is not a folder; make it first"),
         (tmp_path / "file/out", "/file is not a folder"),
+        (tmp_path / "loop/out", "/loop is not a folder"),
         (type(tmp_path)("/"), "exists"),
     ]:
         with pytest.raises(RequestError, match=message):
-            OutputFolder(path)
+            OutputFolder(path, source=str(tmp_path / "model"))
     with pytest.raises(RequestError, match="is a file"):
         OutputFolder(tmp_path / "file", overwrite=True)
     with (
@@ -253,7 +276,7 @@ def test_impossible_places_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(RequestError, match="is not writable"):
         OutputFolder(tmp_path / "out")
-    assert _names(tmp_path) == ["file", "link"]
+    assert _names(tmp_path) == ["file", "link", "loop", "model"]
 
 
 def test_the_model_that_is_read_is_safe(tmp_path):

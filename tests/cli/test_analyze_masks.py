@@ -1,6 +1,7 @@
 """``jaxprune analyze masks`` on what ``prune`` and ``compare`` really write."""
 
 import json
+import sys
 
 import pytest
 
@@ -69,6 +70,14 @@ def test_tables_and_figures_for_a_person(capsys, tmp_path, pruned):
     assert {path.suffix for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")} == {".json", ".png"}
 
 
+def test_without_matplotlib_only_figures_are_left_out(capsys, tmp_path, pruned, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run(capsys, "analyze", "masks", *pruned, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "pip install 'jaxprune[figures]'" in " ".join(done.err.split())
+    assert [path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")] == ["masks.json"]
+
+
 def test_identical_runs(capsys, tmp_path, pruned):
     target = tmp_path / "copy" / "jaxprune"
     target.mkdir(parents=True)
@@ -86,6 +95,7 @@ def test_wrong_requests_end_with_2_and_leave_nothing(capsys, tmp_path, tiny, pru
     (tmp_path / "empty").mkdir()
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "a file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = sorted(path.name for path in tmp_path.iterdir())
     for arguments, message in [
         ([pruned[0]], "two runs or more"),
@@ -93,6 +103,8 @@ def test_wrong_requests_end_with_2_and_leave_nothing(capsys, tmp_path, tiny, pru
         ([pruned[0], pruned[0]], "more than once"),
         ([pruned[0], tmp_path / "missing"], "is not a folder"),
         ([pruned[0], tmp_path / "empty"], "is no pruning"),
+        ([pruned[0], tmp_path / "loop"], "is not a folder"),
+        ([*pruned, "--top", 0], "--top is 0; give a whole number, 1 or more"),
         ([*pruned, "--out", tmp_path / "there"], "exists"),
         ([*pruned, "--out", tmp_path / "there", "--overwrite"], "does not look like a result"),
         ([*pruned, "--out", tmp_path / "no" / "out"], "cannot be created"),

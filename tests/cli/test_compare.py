@@ -1,6 +1,7 @@
 """``jaxprune compare``: the table, the figure, and what is kept."""
 
 import json
+import sys
 
 import pytest
 from PIL import Image
@@ -70,6 +71,17 @@ def test_models_are_kept_when_asked_for(capsys, tmp_path, tiny, texts):
     assert done.status == 0, done.err
     assert "calibrated on" in done.out
     assert (tmp_path / "out" / "de+sw" / "model.safetensors").exists()
+
+
+def test_without_matplotlib_only_the_figure_is_left_out(capsys, tmp_path, tiny, texts, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run(capsys, *ask(tiny, tmp_path / "out", texts))
+    assert done.status == 0, done.err
+    assert "calibrated on" in done.out
+    assert "figure" not in done.out
+    assert "pip install 'jaxprune[figures]'" in " ".join(done.err.split())
+    assert not (tmp_path / "out" / "perplexity.png").exists()
+    assert list(json.loads((tmp_path / "out" / "results.json").read_text())["calibrations"]) == ["de", "de,sw"]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ BAD = {
     "latin-1": ('{"text": "a"}\n{"text": "schön"}\n'.encode("latin-1"), "line 2: not UTF-8"),
     "utf-16": ('{"text": "a"}'.encode("utf-16"), "line 1: not UTF-8"),
     "surrogate": (b'{"text": "a\\ud800"}\n', "line 1: 'text' is no valid Unicode"),
+    "digits": (b'{"text": "a", "id": ' + b"9" * 5000 + b"}\n", "line 1: not a JSON object that can be read"),
     "nesting": (b"[" * 200_000, "line 1: not a JSON object"),
 }
 

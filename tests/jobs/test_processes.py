@@ -1,6 +1,7 @@
 """Several processes prune one model: the same bytes as one, and what happens when one of them dies."""
 
 import json
+import signal
 import time
 
 import numpy as np
@@ -74,16 +75,19 @@ def test_two_processes_that_share_the_sequences_write_what_one_writes(inputs):
     assert contents(inputs / "two-sequences")[0] == files
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one, victim):
+@pytest.mark.parametrize(("victim", "by"), [(0, signal.SIGKILL), (1, signal.SIGTERM)])
+def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one, victim, by):
     out, logs = inputs / f"killed-{victim}", inputs / f"logs-killed-{victim}"
     two = multiprocess.start(arguments(inputs, out), processes=2, devices=2, logs=logs)
     journal = inputs / f".{out.name}.partial" / "jaxprune" / "journal.json"
     deadline = time.monotonic() + PATIENCE
     while not has_a_block(journal) and time.monotonic() < deadline:
         time.sleep(0.02)
-    two[victim].kill()
-    assert multiprocess.wait(two, seconds=60)[1 - victim] == 1
+    two[victim].send_signal(by)
+    ended = multiprocess.wait(two, seconds=60)
+    assert ended[1 - victim] == 1
+    # SIGTERM is not lost while the process waits for the other, and is answered.
+    assert ended[victim] == (-by if by == signal.SIGKILL else 128 + by)
     assert f"process {1 - victim} lost the others" in " ".join((logs / f"{1 - victim}.err").read_text().split())
     assert not out.exists()
     again = multiprocess.start(arguments(inputs, out, "--resume"), processes=2, devices=2, logs=inputs / "logs-again")

@@ -192,3 +192,30 @@ def test_orbax_is_resumed_too(tmp_path, inputs):
         for path, value in a.read(section).items():
             np.testing.assert_array_equal(b.read(section)[path], value)
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["jaxprune", "orbax"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"request": []},
+        {"request": None},
+        {"blocks": {}},
+        {"blocks": [3]},
+        {"blocks": [{"kernels": {}}]},
+        {"blocks": [{"kernels": {"a": 4}, "diagnostics": {}}]},
+        {"blocks": [{"kernels": {"a": {"weights": 1, "pruned": 2}}, "diagnostics": {}}]},
+        {"blocks": [{"kernels": {}, "diagnostics": {}}] * 99},
+        {"complete": True},
+        {"complete": 0},
+        [],
+    ],
+)
+def test_a_damaged_journal_is_refused(tmp_path, inputs, change):
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=Magnitude(), kill_at=3)
+    journal = tmp_path / ".out.partial" / "jaxprune" / "journal.json"
+    damaged = json.loads(journal.read_text()) | change if isinstance(change, dict) else change
+    journal.write_text(json.dumps(damaged))
+    with pytest.raises(RequestError, match="does not say what was done; start again without --resume"):
+        run(inputs, tmp_path / "out", method=Magnitude(), resume=True)
+    assert journal.exists()

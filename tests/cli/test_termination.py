@@ -1,0 +1,56 @@
+"""SIGTERM: a word on how to go on, whatever the process is doing, and a prune that can be resumed."""
+
+import signal
+import subprocess
+import sys
+import time
+
+from tests import multiprocess
+from tests.cli.run import run
+
+# Locks a mutex twice: unlike a sleep, no signal interrupts that, and Python has no chance to run a handler.
+BUSY_BELOW_PYTHON = """
+import ctypes
+from jaxprune.cli.termination import ended_by_sigterm
+lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(128)
+with ended_by_sigterm():
+    print("ready", flush=True)
+    lock(mutex), lock(mutex)
+"""
+
+
+def test_a_process_that_is_busy_below_python_ends_at_once():
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY_BELOW_PYTHON], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.terminate()
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "--resume" in err
+
+
+def test_a_prune_says_how_to_go_on_and_does(capsys, tmp_path, tiny):
+    asked = ["prune", str(tiny), str(tmp_path / "out"), "--method", "magnitude", "--mesh", "data=1"]
+    process = multiprocess.start_alone(asked, devices=1, logs=tmp_path / "logs")
+    journal = tmp_path / ".out.partial" / "jaxprune" / "journal.json"
+    deadline = time.monotonic() + 300
+    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.terminate()
+    assert multiprocess.wait([process], seconds=60) == [128 + signal.SIGTERM]
+    err = (tmp_path / "logs" / "0.err").read_text()
+    assert "continued by the same command with --resume" in " ".join(err.split())
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+    assert run(capsys, *asked, "--resume").status == 0
+
+
+def test_afterwards_sigterm_is_what_it_was(capsys):
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    run(capsys, "--version")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
