@@ -14,7 +14,7 @@ from jaxprune.errors import RequestError
 from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
 from jaxprune.models.causal_lm import CausalLM
-from jaxprune.models.known import KNOWN
+from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.phases import Phase, Report, Work, plan_phases
 from jaxprune.planning.topologies import Topology
 from jaxprune.pruning.method import PruningMethod

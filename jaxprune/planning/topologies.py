@@ -5,6 +5,7 @@ Google's pages on v5e, v5p and v6e.
 """
 
 import dataclasses
+import importlib.util
 import os
 import re
 from typing import Any
@@ -86,6 +87,11 @@ def find_topology(name: str, memory_bytes: int | None) -> Topology:
 def _tpu(name: str, kind: str, shape: str, memory_bytes: int | None) -> Topology:
     from jax.experimental import topologies
 
+    if importlib.util.find_spec("libtpu") is None:
+        raise RequestError(
+            f"--topology {name} needs the compiler for TPUs, which is not installed; pip install 'jaxprune[plan]' (no "
+            "TPU is needed)."
+        )
     # The compiler would look for a TPU, and log at length that there is none. None of these overrides what is set.
     for variable, value in {
         "TPU_SKIP_MDS_QUERY": "1",
@@ -103,11 +109,6 @@ def _tpu(name: str, kind: str, shape: str, memory_bytes: int | None) -> Topology
             name, "tpu", **({"chips_per_host_bounds": (1, 1, 1)} if alone else {})
         ).devices
     except (RuntimeError, ValueError, NotImplementedError) as error:
-        if "libtpu" in str(error) or "not found" in str(error).lower() or "Unable to" in str(error):
-            raise RequestError(
-                f"--topology {name} needs the compiler for TPUs, which is not installed; install jaxprune[plan] (no "
-                "TPU is needed)."
-            ) from None
         reason = str(error).splitlines()[0]
         raise RequestError(f"--topology {name}: {kind} does not come in this shape ({reason}).") from None
     chip = CHIPS[kind]

@@ -1,5 +1,6 @@
 """Plans of tiny and of published models, on TPUs that are not here and on the processors that are."""
 
+import importlib.util
 import json
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from jaxprune.errors import RequestError
 from jaxprune.jobs.plan import find_model, plan
 from jaxprune.models import build_model
-from jaxprune.models.known import KNOWN
+from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.topologies import Topology, find_topology
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.patterns import parse_pattern
@@ -146,6 +147,12 @@ def test_more_of_a_mesh_than_there_is_of_devices(four_chips):
 def test_devices_that_do_not_exist(topology, says):
     with pytest.raises(RequestError, match=says):
         find_topology(topology, None)
+
+
+def test_the_compiler_is_not_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"jaxprune\[plan\]"):
+        find_topology("v5e:2x2", None)
 
 
 def test_the_command(tmp_path, capsys):
