@@ -33,6 +33,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# All compute on the same cores; and nobody looks for a TPU whose compiler happens to be installed.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 import numpy as np
 from command import measure, run
 from machine import describe, limit_threads

@@ -8,9 +8,13 @@ folder, opened by both, and run on the same tokens; the real ones also continue 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
+
+# Both sides compute where PyTorch does; and nobody looks for a TPU whose compiler happens to be installed.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax.numpy as jnp
 import numpy as np
