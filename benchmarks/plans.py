@@ -92,24 +92,35 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def earlier(file: Path | None) -> dict[Case, dict[str, Any]]:
+    """Returns the plans that an interrupted run with the same versions has written."""
+    if file is None or not file.exists():
+        return {}
+    rows = [row for row in json.loads(file.read_text()) if row["plan"]["versions"] == {"jax": jax.__version__}]
+    return {Case(*(row[name] for name in Case._fields[:4]), row["mesh"] and tuple(row["mesh"])): row for row in rows}
+
+
 def main() -> None:
     """Makes all plans."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="plan only cases whose words contain this")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="file to write the plans to; those in it are not made again")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     groups = {
-        "Four models on four slices": GRID,
         "Llama-3-70B on one chip": ONE_CHIP,
         "From 8 to 256 chips": GROWTH,
         "Weights split over more of eight chips": SPLIT,
+        "Four models on four slices": GRID,
     }
-    done: dict[Case, dict[str, Any]] = {}
+    done = earlier(arguments.json)
     wanted = [case for cases in groups.values() for case in cases if arguments.only in " ".join(map(str, case))]
-    for number, case in enumerate(dict.fromkeys(wanted), 1):
+    missing = [case for case in dict.fromkeys(wanted) if case not in done]
+    for number, case in enumerate(missing, 1):
         done[case] = measure(case)
-        print(f"{number}/{len(set(wanted))} {case}: {done[case]['planned_in']:.0f} s", file=sys.stderr, flush=True)
+        print(f"{number}/{len(missing)} {case}: {done[case]['planned_in']:.0f} s", file=sys.stderr, flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(list(done.values()), indent=1))
     text = f"jax {jax.__version__}, Python {platform.python_version()}; times are lower bounds of the whole prune.\n\n"
     text += "\n".join(
         table(title, rows)
@@ -117,8 +128,6 @@ def main() -> None:
         if (rows := [done[case] for case in cases if case in done])
     )
     print(text)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(list(done.values()), indent=1))
     if arguments.markdown:
         arguments.markdown.write_text(
             "# Plans\n\nMade by `benchmarks/plans.py --markdown benchmarks/plans.md`.\n\n" + text
