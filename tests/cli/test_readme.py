@@ -25,7 +25,7 @@ def test_they_work(capsys, tmp_path, monkeypatch, tiny, texts):
     for words in shown:
         if any(word.startswith("meta-llama/") for word in words):
             continue
-        words = [str(tiny) if word.startswith("sample:") else word for word in words]
+        words = [str(tiny) if word.startswith(("sample:", "llama-3-")) else word for word in words]
         words = [texts if word == "sample" else word for word in words]
         words = ["16" if before == "--length" else word for before, word in zip(["", *words], words, strict=False)]
         done = run(capsys, *words)
