@@ -1,7 +1,8 @@
 """Answers what it takes to prune Llama-3 and Aya-23, 8B to 70B, on TPU slices of 1 to 256 chips.
 
 Compiles every step for each slice; no TPU is needed, but their compiler is (``pip install 'jaxprune[plan]'``). With
-``--markdown FILE`` the tables are written as well.
+``--markdown FILE`` the tables are written as well. Interrupted, it shows what it has, and with ``--json FILE`` it goes
+on there the next time.
 """
 
 import argparse
@@ -116,12 +117,16 @@ def main() -> None:
     done = earlier(arguments.json)
     wanted = [case for cases in groups.values() for case in cases if arguments.only in " ".join(map(str, case))]
     missing = [case for case in dict.fromkeys(wanted) if case not in done]
-    for number, case in enumerate(missing, 1):
-        done[case] = measure(case)
-        print(f"{number}/{len(missing)} {case}: {done[case]['planned_in']:.0f} s", file=sys.stderr, flush=True)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(list(done.values()), indent=1))
-    text = f"jax {jax.__version__}, Python {platform.python_version()}; times are lower bounds of the whole prune.\n\n"
+    try:
+        for number, case in enumerate(missing, 1):
+            done[case] = measure(case)
+            print(f"{number}/{len(missing)} {case}: {done[case]['planned_in']:.0f} s", file=sys.stderr, flush=True)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(list(done.values()), indent=1))
+    except KeyboardInterrupt:
+        print("interrupted: the tables have what there is", file=sys.stderr)
+    text = f"jax {jax.__version__}, Python {platform.python_version()}; seconds are lower bounds of the whole prune; "
+    text += f"{sum(case in done for case in set(wanted))} of {len(set(wanted))} plans.\n\n"
     text += "\n".join(
         table(title, rows)
         for title, cases in groups.items()
