@@ -7,7 +7,6 @@ with. ``--perplexity`` measures the pruned models too, all on one device.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from command import measure
+from digest import digest
 from machine import describe
 from safetensors.numpy import load_file
 
@@ -106,14 +106,6 @@ def compare(masks: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> dict[
         "first_blocks": share([name for name in masks if blocks[name] < 10]),
         "last_block": share([name for name in masks if blocks[name] == last]),
     }
-
-
-def digest(folder: Path) -> str:
-    """Returns the hash of all weights and masks."""
-    found = hashlib.sha256()
-    for file in sorted(folder.rglob("*.safetensors")):
-        found.update(file.read_bytes())
-    return found.hexdigest()
 
 
 def perplexity(folder: Path, length: int) -> float:

@@ -8,7 +8,6 @@ uninterrupted run tells. ``--full-disk FOLDER``
 """
 
 import argparse
-import hashlib
 import json
 import random
 import shutil
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from digest import digest
 from machine import describe
 
 
@@ -119,14 +119,6 @@ def remove(out: Path) -> None:
     """Removes a result and what a run may have left beside it."""
     for folder in (out, partial(out)):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def digest(folder: Path) -> str:
-    """Returns the hash of all weights and masks."""
-    found = hashlib.sha256()
-    for file in sorted(folder.rglob("*.safetensors")):
-        found.update(file.read_bytes())
-    return found.hexdigest()
 
 
 if __name__ == "__main__":

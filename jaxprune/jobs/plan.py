@@ -1,7 +1,6 @@
 """Says what a prune would take on devices that need not be here, and whether it fits them."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxprune.checkpoints import open_checkpoint
+from jaxprune.checkpoints.json_file import read_object
 from jaxprune.errors import RequestError
 from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
@@ -36,10 +36,7 @@ def find_model(reference: str) -> CausalLM:
     path = Path(reference).expanduser()
     config = path / "config.json" if path.is_dir() else path
     if config.suffix == ".json" and config.is_file():
-        try:
-            return build_model(json.loads(config.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise RequestError(f"{config} is no JSON object ({error}); give a model's config.json.") from None
+        return build_model(read_object(config))
     try:
         return open_checkpoint(reference).model
     except RequestError as error:

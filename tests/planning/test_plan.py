@@ -186,3 +186,11 @@ def test_wrong_requests(capsys, words, says):
     assert done.status == 2
     assert says in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "{", '"llama"', "\udcff"])
+def test_a_config_that_is_none(tmp_path, content):
+    config = tmp_path / "config.json"
+    config.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RequestError, match=r"config\.json"):
+        find_model(str(config))
