@@ -10,11 +10,13 @@ import pytest
 
 from jaxprune.errors import RequestError
 from jaxprune.jobs.plan import find_model, plan
+from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
 from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.topologies import Topology, find_topology
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.patterns import parse_pattern
+from jaxprune.sharding import lay_out
 from tests.cli.run import run
 from tests.models.published import PUBLISHED
 from tests.tiny import tiny_config
@@ -97,6 +99,12 @@ def test_weights_that_are_split_take_less_memory_and_talk(four_chips):
     whole, split = (make(config, four_chips, sizes={"data": 4 // model, "model": model}) for model in (1, 4))
     assert split["phases"]["solve"]["peak_bytes"] < 0.6 * whole["phases"]["solve"]["peak_bytes"]
     assert split["phases"]["collect"]["link_bytes"] > 0
+
+
+def test_accelerators_take_more_tokens_at_a_time(four_chips):
+    sizes = {"data": 4, "model": 1}
+    rows = [batch_rows([96], 512, mesh=lay_out(devices[:4], sizes)) for devices in (four_chips.devices, jax.devices())]
+    assert rows == [4 * 8, 4 * 2]
 
 
 def test_magnitude_needs_no_text(four_chips):

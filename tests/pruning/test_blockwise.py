@@ -58,7 +58,7 @@ def run(model, read, tokens, languages, method, pattern, *, data=1, model_axis=1
     mesh = make_mesh({"data": data, "model": model_axis})
     sweep = None
     if method.statistic is not None:
-        batches = make_microbatches(tokens, languages, data=data, batch_size=batch_size)
+        batches = make_microbatches(tokens, languages, mesh=mesh, batch_size=batch_size)
         sweep = Sweep(model, batches, mesh=mesh, dtype=np.float32)
         sweep.embed(read)
     blocks = prune_blocks(read, sweep, model, method, pattern, mesh=mesh, progress=Progress())
