@@ -44,6 +44,7 @@ def four_chips():
         ("llama-3-70b", "Llama-3-70B", 70.554e9),
         ("aya-23-8b", "Aya-23-8B", 8.028e9),
         ("aya-23-35b", "Aya-23-35B", 34.981e9),
+        ("qwen2.5-0.5b", "Qwen2.5-0.5B-Instruct", 0.494e9),
     ],
 )
 def test_known_models_are_the_published_ones(name, published, parameters):
@@ -51,7 +52,7 @@ def test_known_models_are_the_published_ones(name, published, parameters):
     assert model.config == build_model(PUBLISHED[published]).config
     sizes = [np.prod(t.shape) for section in model.sections for t in model.owned_tensors(section).values()]
     assert sum(sizes) == pytest.approx(parameters, rel=1e-3)
-    assert set(KNOWN) == {"llama-3-8b", "llama-3-70b", "aya-23-8b", "aya-23-35b"}
+    assert set(KNOWN) == {"llama-3-8b", "llama-3-70b", "aya-23-8b", "aya-23-35b", "qwen2.5-0.5b"}
 
 
 def test_a_forward_pass_costs_its_products(four_chips):

@@ -112,7 +112,7 @@ def test_one_compilation_serves_all_blocks(model, caplog):
     assert compiled["prune"] == len(set(shapes.values()))
 
 
-@pytest.mark.parametrize(("model_type", "statistics"), [("llama", 4), ("gemma3_text", 4), ("cohere", 3)])
+@pytest.mark.parametrize(("model_type", "statistics"), [("llama", 4), ("gemma3_text", 4), ("cohere", 3), ("qwen2", 4)])
 def test_linears_that_share_an_input_share_its_statistic(model_type, statistics):
     assert len(set(FAMILIES[model_type].reads.values())) == statistics
 
