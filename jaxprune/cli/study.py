@@ -68,7 +68,7 @@ def command(
 
 
 class _Follow:
-    """Shows one bar for each point, and a line when it is through."""
+    """Shows a bar for each stage of a point, and a line when the point is through."""
 
     def __init__(self, study: Any):
         from jaxprune.studies.grid import job_id
@@ -86,11 +86,11 @@ class _Follow:
     def watch(self) -> Any:
         from jaxprune.jobs.study import Watch
 
-        return Watch(on_start=self._start, on_end=self._end, on_wait=self._wait)
+        return Watch(on_stage=self._start, on_end=self._end, on_wait=self._wait)
 
-    def _start(self, name: str, total: int) -> console.WorkProgress:
+    def _start(self, name: str, stage: str, total: int) -> console.WorkProgress:
         self._bars.close()
-        return self._bars.enter_context(console.WorkProgress(self._title(name), total))
+        return self._bars.enter_context(console.WorkProgress(f"{self._title(name)}  {stage}", total))
 
     def _end(self, name: str, error: str | None) -> None:
         self._bars.close()

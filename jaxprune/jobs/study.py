@@ -1,7 +1,7 @@
 """A study: every point of its grid computed once, by any number of processes that share a folder."""
 
 import dataclasses
-import logging
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Any
 
 from jaxprune.errors import RequestError
 from jaxprune.jobs.study_inputs import Inputs, check_inputs
-from jaxprune.jobs.study_point import Bar, compute, is_tidy, tidy, total_work
+from jaxprune.jobs.study_point import compute, is_tidy, tidy
+from jaxprune.jobs.study_stages import Bar
 from jaxprune.studies import claims
 from jaxprune.studies.config import StudyConfig, load_config
 from jaxprune.studies.files import write_whole
@@ -20,20 +21,19 @@ from jaxprune.studies.results import POINTS_FOLDER, STUDY_FILE, PointResult, job
 _POLL_SECONDS = 5.0
 _OURS = (STUDY_FILE, "dense", POINTS_FOLDER, "calibration")
 
-_logger = logging.getLogger(__name__)
-
 
 @dataclasses.dataclass(frozen=True)
 class Watch:
     """How a caller follows a study.
 
     Attributes:
-      on_start: told a job's name and its tokens before it starts; gives what shows them.
+      on_stage: told a job's name, which stage of it begins, and how many tokens that will report; gives what shows
+        them.
       on_end: told its name, and what went wrong or None.
       on_wait: told the jobs that other processes are at, with who these are, while there is nothing else to do.
     """
 
-    on_start: Callable[[str, int], Bar]
+    on_stage: Callable[[str, str, int], Bar]
     on_end: Callable[[str, str | None], None] = lambda name, error: None
     on_wait: Callable[[Mapping[str, str]], None] = lambda busy: None
 
@@ -104,8 +104,8 @@ def run_study(study: Study, watch: Watch, *, poll_seconds: float = _POLL_SECONDS
             with claim:
                 # Another may have been at it between the two.
                 if not _is_settled(study, job, before):
-                    bar = watch.on_start(name, total_work(inputs, job))
-                    error = compute(job, inputs, folder, bar=bar, is_held=claim.is_held)
+                    start_bar = functools.partial(watch.on_stage, name)
+                    error = compute(job, inputs, folder, start_bar=start_bar, is_held=claim.is_held)
                     watch.on_end(name, error)
                 left.remove(job)
             busy.clear()

@@ -17,6 +17,7 @@ from jaxprune.data import check_languages, check_texts, open_texts
 from jaxprune.data.calibration import Calibration, draw_calibration
 from jaxprune.data.windows import Windows
 from jaxprune.errors import RequestError
+from jaxprune.jobs.evaluate import PreparedTasks, prepare_tasks
 from jaxprune.jobs.perplexity import prepare_windows
 from jaxprune.jobs.prune import check_widths
 from jaxprune.jobs.settings import parse_compute_dtype, parse_method
@@ -29,6 +30,7 @@ from jaxprune.studies.config import Method, StudyConfig
 from jaxprune.studies.config import Windows as AskedWindows
 from jaxprune.studies.files import write_arrays
 from jaxprune.studies.grid import Point
+from jaxprune.tasks import open_task
 
 CALIBRATION_FOLDER = "calibration"
 
@@ -55,24 +57,15 @@ def check_inputs(file: Path, config: StudyConfig) -> None:
     """
     for index, method in enumerate(config.methods):
         for pattern in config.patterns:
-            _in_file(file, f"methods[{index}]", lambda: build_method(method, pattern))  # noqa: B023
+            _in_file(file, f"methods[{index}]", functools.partial(build_method, method, pattern))
     _in_file(file, "mesh", lambda: config.mesh and make_mesh(parse_mesh(config.mesh)))
     evaluation = config.evaluation
     texts = {"calibration": config.calibration, "evaluation.perplexity": evaluation.perplexity}
     for place, part in (texts | {"evaluation.snr": evaluation.snr}).items():
         if part is not None:
             _in_file(file, f"{place}.texts", functools.partial(check_texts, part.texts))
-    if evaluation.tasks is not None:
-        tasks = evaluation.tasks
-        _in_file(file, "evaluation.tasks.names", lambda: check_tasks(tasks.names))
-
-
-def check_tasks(names: tuple[str, ...]) -> None:
-    """Raises RequestError if there is no task of one of these names; it lists those there are."""
-    from jaxprune.tasks import open_task
-
-    for name in names:
-        open_task(name)
+    for index, name in enumerate(evaluation.tasks.names if evaluation.tasks else ()):
+        _in_file(file, f"evaluation.tasks.names[{index}]", functools.partial(open_task, name))
 
 
 def _in_file(file: Path, place: str, check: Any) -> None:
@@ -191,10 +184,8 @@ class Inputs:
             protocol="windows",
         )
 
-    def _prepare_tasks(self) -> Any:
+    def _prepare_tasks(self) -> PreparedTasks | None:
         asked = self.config.evaluation.tasks
         if asked is None:
             return None
-        from jaxprune.jobs.evaluate import prepare_tasks
-
         return prepare_tasks(asked.names, self.config.evaluation.languages, asked.limit)

@@ -11,7 +11,7 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from jaxprune.jobs.journal import OtherRequestError
 from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
 from jaxprune.jobs.peak_memory import forget_peak, read_peak
 from jaxprune.jobs.study_inputs import Inputs, build_method
-from jaxprune.jobs.study_stages import Measured, Stage, stages
+from jaxprune.jobs.study_stages import Measured, Stage, StartBar, stages
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import Point, job_id
@@ -36,32 +36,9 @@ MODEL_FOLDER = "model"
 _logger = logging.getLogger(__name__)
 
 
-class Bar(Protocol):
-    """Shows how far a point is."""
-
-    def phase(self, name: str) -> None:
-        """Shows what is being done."""
-        ...
-
-    def advance(self, amount: int) -> None:
-        """Moves on by so many tokens."""
-        ...
-
-
-def total_work(inputs: Inputs, job: Point | None) -> int:
-    """Returns the tokens that ``compute`` will tell of."""
-    measuring = sum(stage.total for stage in stages(inputs, is_dense=job is None))
-    return measuring if job is None else measuring + _pruning_work(inputs, job)
-
-
-def _pruning_work(inputs: Inputs, point: Point) -> int:
-    blocks = inputs.checkpoint.model.num_blocks
-    if point.mixture is None:
-        return blocks
-    return (2 * blocks - 1) * sum(point.mixture.values()) * inputs.config.calibration.length
-
-
-def compute(job: Point | None, inputs: Inputs, folder: Path, *, bar: Bar, is_held: Callable[[], bool]) -> str | None:
+def compute(
+    job: Point | None, inputs: Inputs, folder: Path, *, start_bar: StartBar, is_held: Callable[[], bool]
+) -> str | None:
     """Computes a job and writes its result; returns what went wrong, None if nothing did.
 
     What an interrupted or failed run has finished of it is not done again.
@@ -69,6 +46,7 @@ def compute(job: Point | None, inputs: Inputs, folder: Path, *, bar: Bar, is_hel
     Args:
       job: a point; None measures the dense model.
       folder: for the result; this process has the claim to it.
+      start_bar: called for each stage.
       is_held: whether it still has.
     """
     can_forget = forget_peak()
@@ -83,14 +61,12 @@ def compute(job: Point | None, inputs: Inputs, folder: Path, *, bar: Bar, is_hel
         model = inputs.checkpoint
         if job is not None:
             stage = "prune"
-            found |= _prune(job, inputs, folder, bar)
+            found |= _prune(job, inputs, folder, start_bar)
             model = open_checkpoint(str(folder / MODEL_FOLDER))
         else:
             found["model_bytes"] = _bytes_in_memory(inputs)
-        for measure in stages(inputs, is_dense=job is None):
-            stage = measure.name
-            bar.phase(stage)
-            seconds, measured = _measure(measure, model, folder, bar)
+        for stage, measure in stages(inputs, is_dense=job is None).items():
+            seconds, measured = _read_stage(folder, stage) or _measure(stage, measure, inputs, model, folder, start_bar)
             found |= measured.result
             found["seconds"][stage] = seconds
             items |= measured.items
@@ -140,37 +116,41 @@ def is_tidy(folder: Path, keep: str) -> bool:
     return (keep == "models" or not (folder / MODEL_FOLDER).exists()) and not any(_stage_files(folder))
 
 
-def _prune(point: Point, inputs: Inputs, folder: Path, bar: Bar) -> dict[str, Any]:
+def _prune(point: Point, inputs: Inputs, folder: Path, start_bar: StartBar) -> dict[str, Any]:
     """Prunes, unless that is done, and returns what is to be said of it."""
-    bar.phase("drawing text")
     calibration = None if point.mixture is None else inputs.calibration(point)
     if calibration is not None:
         _refuse_overlap(inputs, calibration)
     target = folder / MODEL_FOLDER
     manifest = read_manifest(str(target)) if target.is_dir() else None
-    if manifest is not None:
-        bar.advance(_pruning_work(inputs, point))
-    else:
-        run = functools.partial(_run_prune, point, inputs, target, calibration, bar)
+    if manifest is None:
+        run = functools.partial(_run_prune, point, inputs, target, calibration, start_bar)
         try:
             manifest = run(resume=True)
         except OtherRequestError as error:
+            # Another mesh, for example: the point was begun on another machine.
             _logger.warning("%s cannot be resumed (%s); it begins anew", point.id, error)
             manifest = run(resume=False)
-    weights = sum(path.stat().st_size for path in target.glob("*.safetensors"))
     return {
         "seconds": {"prune": manifest["seconds"]["total"]},
         "resumed_at_block": manifest["resumed_at_block"],
         "sparsity": manifest["sparsity"]["overall"],
-        "model_bytes": weights,
+        "model_bytes": sum(path.stat().st_size for path in target.glob("*.safetensors")),
     }
 
 
 def _run_prune(
-    point: Point, inputs: Inputs, target: Path, calibration: Calibration | None, bar: Bar, *, resume: bool
+    point: Point,
+    inputs: Inputs,
+    target: Path,
+    calibration: Calibration | None,
+    start_bar: StartBar,
+    *,
+    resume: bool,
 ) -> dict[str, Any]:
     method, pattern = build_method(point.method, point.pattern)
-    blocks = inputs.checkpoint.model.num_blocks
+    model = inputs.checkpoint.model
+    bar = start_bar("prune", pruning.total_work(model, method, calibration))
     return pruning.prune(
         inputs.checkpoint,
         target,
@@ -183,7 +163,9 @@ def _run_prune(
         resume=resume,
         collect=inputs.statistics.collect,
         progress=Progress(
-            on_phase=lambda index, phase: bar.phase(f"prune block {min(index + 1, blocks)}/{blocks} {phase}"),
+            on_phase=lambda index, phase: bar.phase(
+                f"block {min(index + 1, model.num_blocks)}/{model.num_blocks} {phase}"
+            ),
             on_tokens=bar.advance,
         ),
     )
@@ -195,19 +177,16 @@ def _refuse_overlap(inputs: Inputs, calibration: Calibration) -> None:
             refuse_overlap(of_language.tokens_NT, of_language.documents, calibration.account)
 
 
-def _measure(stage: Stage, model: Checkpoint, folder: Path, bar: Bar) -> tuple[float, Measured]:
-    """Returns what a stage measures and the seconds it took, from the disk if that was done before."""
-    before = _read_stage(folder, stage.name)
-    if before is not None:
-        bar.advance(stage.total)
-        return before
+def _measure(
+    name: str, stage: Stage, inputs: Inputs, model: Checkpoint, folder: Path, start_bar: StartBar
+) -> tuple[float, Measured]:
+    """Returns the seconds that a stage took and what it measured, which stays on the disk for a run after this."""
     start = time.perf_counter()
-    measured = stage.measure(model, bar.advance)
+    measured = stage(inputs, model, start_bar)
     seconds = time.perf_counter() - start
     if measured.items:
-        write_arrays(folder / f".{stage.name}.npz", measured.items)
-    write_json(folder / f".{stage.name}.json", {"seconds": seconds, "result": measured.result})
-    # Rounded as the first reading of it will be.
+        write_arrays(folder / f".{name}.npz", measured.items)
+    write_json(folder / f".{name}.json", {"seconds": seconds, "result": measured.result})
     return seconds, measured
 
 

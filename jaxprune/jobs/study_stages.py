@@ -2,16 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.evaluation.distortion import Distortion, add_up
-from jaxprune.jobs import perplexity, snr
+from jaxprune.jobs import evaluate, perplexity, snr
 from jaxprune.jobs.study_inputs import Inputs
-from jaxprune.sweep import OnTokens
 
 
 class Measured(NamedTuple):
@@ -21,36 +20,36 @@ class Measured(NamedTuple):
     items: dict[str, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """One measure.
+class Bar(Protocol):
+    """Shows how far something is."""
 
-    Attributes:
-      name: as in the study file.
-      total: tokens that ``measure`` will tell of.
-      measure: of a model, telling what it has done.
-    """
+    def phase(self, name: str) -> None:
+        """Shows what is being done."""
+        ...
 
-    name: str
-    total: int
-    measure: Callable[[Checkpoint, OnTokens], Measured]
+    def advance(self, amount: int) -> None:
+        """Moves on by so many tokens."""
+        ...
 
 
-def stages(inputs: Inputs, *, is_dense: bool) -> list[Stage]:
-    """Returns the measures that a study asks for; against the dense model it cannot measure that itself."""
-    found = []
-    if inputs.perplexity is not None:
-        total = perplexity.total_work(inputs.checkpoint, inputs.perplexity)
-        found.append(Stage("perplexity", total, lambda model, on_tokens: _perplexity(inputs, model, on_tokens)))
-    if inputs.snr is not None and not is_dense:
-        total = snr.total_work(inputs.checkpoint, inputs.snr)
-        found.append(Stage("snr", total, lambda model, on_tokens: _snr(inputs, model, on_tokens)))
-    if inputs.tasks is not None:
-        found.append(Stage("tasks", _tasks_work(inputs), lambda model, on_tokens: _tasks(inputs, model, on_tokens)))
-    return found
+StartBar = Callable[[str, int], Bar]
+"""Told what begins and how many tokens it will report; gives what shows them."""
+
+Stage = Callable[[Inputs, Checkpoint, StartBar], Measured]
+"""Measures a model."""
 
 
-def _perplexity(inputs: Inputs, model: Checkpoint, on_tokens: OnTokens) -> Measured:
+def stages(inputs: Inputs, *, is_dense: bool) -> dict[str, Stage]:
+    """Returns the measures that a study asks for; what compares with the dense model says nothing of that itself."""
+    asked = {
+        "perplexity": (inputs.perplexity is not None, _perplexity),
+        "snr": (inputs.snr is not None and not is_dense, _snr),
+        "tasks": (inputs.tasks is not None, _tasks),
+    }
+    return {name: stage for name, (is_asked, stage) in asked.items() if is_asked}
+
+
+def _perplexity(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
     windows = inputs.perplexity
     assert windows is not None
     scored = perplexity.score(
@@ -58,7 +57,7 @@ def _perplexity(inputs: Inputs, model: Checkpoint, on_tokens: OnTokens) -> Measu
         windows,
         mesh=inputs.mesh(sum(len(of.tokens_NT) for of in windows.values())),
         compute_dtype=inputs.compute_dtype,
-        on_tokens=on_tokens,
+        on_tokens=start_bar("perplexity", perplexity.total_work(model, windows)).advance,
     )
     items = {}
     for language, of in scored.items():
@@ -68,7 +67,7 @@ def _perplexity(inputs: Inputs, model: Checkpoint, on_tokens: OnTokens) -> Measu
     return Measured({"perplexity": found}, items)
 
 
-def _snr(inputs: Inputs, model: Checkpoint, on_tokens: OnTokens) -> Measured:
+def _snr(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
     windows = inputs.snr
     assert windows is not None
     found = snr.snr(
@@ -77,7 +76,7 @@ def _snr(inputs: Inputs, model: Checkpoint, on_tokens: OnTokens) -> Measured:
         windows,
         mesh=inputs.mesh(sum(len(of.tokens_NT) for of in windows.values())),
         compute_dtype=inputs.compute_dtype,
-        on_tokens=on_tokens,
+        on_tokens=start_bar("snr", snr.total_work(model, windows)).advance,
     )
     languages = {
         language: {
@@ -103,28 +102,22 @@ def _numbered(values: Any) -> dict[str, float | None]:
     return {str(index): value if math.isfinite(value) else None for index, value in enumerate(values)}
 
 
-def _tasks_work(inputs: Inputs) -> int:
-    from jaxprune.jobs import evaluate
-
-    return evaluate.total_work(inputs.checkpoint, inputs.tasks)
-
-
-def _tasks(inputs: Inputs, model: Checkpoint, on_tokens: OnTokens) -> Measured:
-    from jaxprune.jobs import evaluate
-
+def _tasks(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
+    asked = inputs.config.evaluation.tasks
+    assert inputs.tasks is not None
+    assert asked is not None
     found = evaluate.evaluate(
-        model, inputs.tasks, mesh=inputs.mesh(None), compute_dtype=inputs.compute_dtype, on_tokens=on_tokens
+        model,
+        inputs.tasks,
+        mesh=inputs.mesh(inputs.tasks.num_items),
+        compute_dtype=inputs.compute_dtype,
+        on_stage=lambda name, total: start_bar(f"tasks: {name}", total).advance,
     )
-    plain = evaluate.as_json(model.reference, inputs.tasks, found)
-    return Measured({"tasks": plain["tasks"], "missing": plain["missing"]}, task_items(found))
-
-
-def task_items(found: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Returns the numbers of single items, and which items these are."""
+    plain = evaluate.as_json(model.reference, inputs.tasks, found, asked.limit)
     items = {}
     for task, languages in found.items():
         for language, scores in languages.items():
             items[f"ids/tasks/{task}/{language}"] = np.asarray(scores.ids)
             for metric, values in scores.per_item.items():
                 items[f"tasks/{task}/{language}/{metric}"] = values
-    return items
+    return Measured({"tasks": plain["tasks"], "missing": plain["missing"]}, items)

@@ -111,7 +111,7 @@ def test_a_number_that_another_process_has_by_now_is_not_taken_for_the_first(tmp
 
 @pytest.mark.parametrize(("silent_for", "is_taken"), [(0, False), (170, False), (190, True)])
 def test_from_another_machine_it_is_taken_over_after_three_minutes(tmp_path, silent_for, is_taken):
-    first = claims.take(tmp_path, renewed_seconds=1000)
+    first = claims.take(tmp_path, renewed_seconds=1000.0)
     pretend_elsewhere(tmp_path, silent_for=silent_for)
     second = claims.take(tmp_path)
     assert (second is not None) == is_taken

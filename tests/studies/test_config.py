@@ -74,7 +74,7 @@ def test_published_parameters_are_no_other_method(tmp_path):
         ("[0, 1]", "[0, 1.5]", "seeds[1]: is 1.5, and should be a valid integer"),
         ("[0, 1]", "0", "seeds: should be a list, in brackets, and is 0"),
         ("[0, 1]", "[]", "seeds: is empty"),
-        ("title: A study", "title: A study\ntitle: B", "line 2, column 1: the key 'title' occurs twice, first in line 1"),
+        ("title: A study", "title: A\ntitle: B", "line 2, column 1: the key 'title' occurs twice, first in line 1"),
         ("[0.5, 2:4]", "[0.5, 2:4", "line 9"),
         ("[0.5, 2:4]", "[0.5, 7:4]", "patterns[1]: pattern 7:4 is not possible"),
         ("[0.5, 2:4]", "[0.5, 0.50]", "patterns[1]: '0.5' is there already"),
