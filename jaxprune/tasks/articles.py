@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jaxprune.tasks.big_bench import examples
 from jaxprune.tasks.packages import ARTICLES
 
-LANGUAGES = tuple("ar cs de en es fr hi id it ja ko nl pt ru th tr vi zh".split())
+LANGUAGES = ("ar", "cs", "de", "en", "es", "fr", "hi", "id", "it", "ja", "ko", "nl", "pt", "ru", "th", "tr", "vi", "zh")
 
 _ORIGIN = re.compile(r"wiki_lingua_[a-z]+_([a-z]{2})-test-\d+")
 # Scripts without spaces end a sentence with a full stop of their own. Thai has neither, so its texts are one sentence.

@@ -1,7 +1,7 @@
 """What is scored without a model: by chance, by always the same answer, by shared words, by copying.
 
-A small model can be far above chance because the right answer shares names with the question. These numbers stand beside
-each score, so that such a score is not taken for understanding.
+A small model can be far above chance because the right answer shares names with the question. These numbers stand
+beside each score, so that such a score is not taken for understanding.
 """
 
 from collections import Counter

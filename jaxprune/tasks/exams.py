@@ -1,7 +1,7 @@
 """exams: multiple-choice questions of school exams (EXAMS, Hardalov et al., 2020, https://arxiv.org/abs/2011.03080).
 
-The questions differ from language to language. An answer is scored as text that follows the question, not as its letter:
-small models do not know what to do with letters.
+The questions differ from language to language. An answer is scored as text that follows the question, not as its
+letter: small models do not know what to do with letters.
 """
 
 import json

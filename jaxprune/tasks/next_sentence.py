@@ -1,7 +1,7 @@
-"""next-sentence: which of four sentences of a wikiHow article follows?
+"""next-sentence: which of four sentences of a wikiHow article follows.
 
-Derived for this project, in the manner of HellaSwag: two or three sentences, and the next one against three others that
-stand elsewhere in the same article. To know which instruction comes next takes more than grammar, so it counts as
+Derived for this project, in the manner of HellaSwag: two or three sentences, and the next one against three others
+that stand elsewhere in the same article. To know which instruction comes next takes more than grammar, so it counts as
 reasoning.
 """
 

@@ -1,4 +1,4 @@
-"""next-verse: which of four verses follows?
+"""next-verse: which of four verses follows.
 
 Derived for this project, in the manner of HellaSwag and XStoryCloze: the right one is the next verse of the chapter,
 the wrong ones are verses of other chapters of the same book. The same items in every language. Neighbouring verses

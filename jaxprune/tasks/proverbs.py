@@ -1,4 +1,4 @@
-"""proverbs: which of four proverbs of another language means the same?
+"""proverbs: which of four proverbs of another language means the same.
 
 From BIG-bench; fewer than the other tasks have, so wide intervals.
 """

@@ -1,4 +1,4 @@
-"""sentiment: is a review positive, negative, neutral or mixed?
+"""sentiment: whether a review is positive, negative, neutral or mixed.
 
 MultiEmo (Kocoń et al., 2021, https://doi.org/10.1007/978-3-030-77964-1_24): reviews in Polish, translated by machine
 into the other languages, so parallel. Prompt and labels are in the review's language.

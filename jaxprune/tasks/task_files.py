@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from jaxprune.data.text_files import read_lines
 from jaxprune.errors import RequestError

@@ -1,7 +1,7 @@
 """Translation of verses: chosen among four, and made, from English and into English.
 
-Derived for this project from verses that ``jaxprune.tasks.verses`` gives; parallel, so the same items in every language.
-A prompt shows three translations and asks for the fourth.
+Derived for this project from the verses of ``jaxprune.tasks.verses``; the same items in every language. A prompt shows
+three translations and asks for the fourth.
 """
 
 from jaxprune.tasks.items import ChoiceItem, DataTask, GenerationItem, scattered, with_answer
@@ -72,7 +72,7 @@ def make_prompts(verses: Verses, source: str, target: str, limit: int | None) ->
 
 def make_choices(verses: Verses, language: str, limit: int | None) -> list[ChoiceItem]:
     """Returns questions for the translation of an English verse; the wrong ones are about as long in English."""
-    shown, asked = _places(verses)
+    _, asked = _places(verses)
     lengths = {place: len(verses[place][ENGLISH]) for place in asked}
     items = []
     for place in asked[:limit]:

@@ -1,4 +1,4 @@
-"""verse-retrieval: is a verse nearer to its English translation than to any other?
+"""verse-retrieval: whether a verse is nearer to its English translation than to any other.
 
 The protocol of Tatoeba and BUCC (accuracy at 1 by the cosine of mean-pooled hidden states), on the same verses in every
 language. It works with weak models, and shows what happens to features that languages share. The score depends on how
