@@ -25,8 +25,8 @@ from jaxprune.models.causal_lm import EMBED, CausalLM
 from jaxprune.sharding import place_batch
 from jaxprune.sweep import OnTokens, ReadSection, Sweep, read_ahead
 
-# Widths of batches: few, because each compiles anew; at most a quarter of a batch is filled up.
-_WIDTHS = tuple(step * 2**power for power in range(3, 18) for step in (4, 5, 6, 7))
+# Widths of batches: few, because each compiles anew; at most a third of a batch is filled up.
+_WIDTHS = tuple(step * 2**power for power in range(3, 18) for step in (4, 6))
 
 
 def middle_block(model: CausalLM) -> int:
