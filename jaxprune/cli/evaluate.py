@@ -49,7 +49,7 @@ def command(
     block: Annotated[
         int | None,
         numbers.whole(
-            "Retrieval: after how many blocks hidden states are taken. Default: half of them.",
+            "Retrieval: after how many blocks hidden states are taken. Default: two thirds of them.",
             least=1,
             show_default=False,
         ),

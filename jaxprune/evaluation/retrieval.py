@@ -1,8 +1,9 @@
 """Finds translations by their hidden states: a sentence's nearest neighbour among the candidates should be its own.
 
-A sentence's vector is the mean of its own tokens' hidden states after some block; middle blocks hold what languages
-share. Nearness is the cosine. Causal models put all their sentences into a narrow cone, each language into its own;
-``centred`` takes the mean of each side away first (Libovický et al., 2020, https://aclanthology.org/2020.findings-emnlp.150).
+A sentence's vector is the mean of its own tokens' hidden states after some block; blocks beyond the middle hold most of
+what languages share. Nearness is the cosine. Causal models put all their sentences into a narrow cone, each language's
+into its own; ``centred`` takes the mean of each side away first (Libovický et al., 2020,
+https://aclanthology.org/2020.findings-emnlp.150).
 
 Shapes: N sentences, B sentences in a microbatch, T tokens, D hidden size.
 """
@@ -29,9 +30,13 @@ from jaxprune.sweep import OnTokens, ReadSection, Sweep, read_ahead
 _WIDTHS = tuple(step * 2**power for power in range(3, 18) for step in (4, 6))
 
 
-def middle_block(model: CausalLM) -> int:
-    """Returns the number of blocks after which half of the model is done."""
-    return (model.num_blocks + 1) // 2
+def default_block(model: CausalLM) -> int:
+    """Returns the number of blocks after which two thirds of the model are done.
+
+    There Gemma-3-270M finds most translations: of blocks 4, 6, 9, 12, 15 and 18, after the twelfth in all four
+    languages that were tried but Swahili, in which it finds next to none.
+    """
+    return max(1, round(model.num_blocks * 2 / 3))
 
 
 def check_block(model: CausalLM, block: int) -> None:

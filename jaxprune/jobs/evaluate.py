@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.intervals import Interval, estimate_ratio, proportion_interval
-from jaxprune.evaluation.retrieval import check_block, middle_block
+from jaxprune.evaluation.retrieval import check_block, default_block
 from jaxprune.jobs.task_measures import Measured, OnStage, measure_choices, measure_generation, measure_retrieval
 from jaxprune.sweep import OnTokens
 from jaxprune.tasks import Task, open_task
@@ -131,7 +131,7 @@ def evaluate(
     memory.
 
     Args:
-      block: after how many blocks retrieval takes its hidden states; None: after half of them.
+      block: after how many blocks retrieval takes its hidden states; None: after two thirds of them.
       on_tokens: told the tokens computed, and of generation those made or not needed any more.
       on_stage: told what begins and how many tokens it will report; gives the listener for them, in place of
         ``on_tokens``.
@@ -145,7 +145,7 @@ def evaluate(
     if questions := prepared.of_kind("choice"):
         measured |= measure_choices(checkpoint, questions, **settings)
     if pairs := prepared.of_kind("retrieval"):
-        block = middle_block(checkpoint.model) if block is None else block
+        block = default_block(checkpoint.model) if block is None else block
         measured |= measure_retrieval(checkpoint, pairs, block=block, **settings)
     if prompts := prepared.of_kind("generation"):
         measured |= measure_generation(checkpoint, prompts, **settings)
