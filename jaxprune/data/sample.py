@@ -8,7 +8,7 @@ other.
 
 import dataclasses
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +53,9 @@ EDITIONS = {
 BOOKS: dict[Split, tuple[int, int]] = {"calibration": (1, 39), "evaluation": (40, 48)}
 """First and last book of each split, of 66."""
 
+TASK_BOOKS = (49, 66)
+"""First and last of the books of which tasks are made; no split has them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SampleTexts:
@@ -82,23 +85,45 @@ class SampleTexts:
         return (chapters[index] for index in order)
 
 
-def _chapters(database: Path, edition: Edition, first_book: int, last_book: int) -> list[str]:
+class Verse(NamedTuple):
+    """A verse of an edition, by which the same content has the same three numbers in each."""
+
+    edition: str
+    book: int
+    chapter: int
+    number: int
+    text: str
+
+
+def read_verses(database: Path, editions: Sequence[Edition], first_book: int, last_book: int) -> list[Verse]:
+    """Returns the verses of some books in some editions, edition by edition and in order.
+
+    Raises:
+      RequestError: the file is not the sample's.
+    """
     query = (
-        "SELECT bNumber, cNumber, vText FROM bible WHERE bbName = ? AND bNumber BETWEEN ? AND ? "
-        "ORDER BY bNumber, cNumber, vNumber"
+        "SELECT bbName, bNumber, cNumber, vNumber, vText FROM bible "
+        f"WHERE bbName IN ({', '.join('?' * len(editions))}) AND bNumber BETWEEN ? AND ? "
+        "ORDER BY bbName, bNumber, cNumber, vNumber"
     )
     try:
         # immutable: SQLite then writes no journal beside a file in a cache that others share.
         connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro&immutable=1", uri=True)
         try:
-            verses = connection.execute(query, (edition.key, first_book, last_book)).fetchall()
+            keys = [edition.key for edition in editions]
+            rows = connection.execute(query, (*keys, first_book, last_book)).fetchall()
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise RequestError(
             f"{database} is not the sample text ({error}); delete it, and it is fetched anew."
         ) from error
+    return [Verse(*numbers, text.strip()) for *numbers, text in rows]
+
+
+def _chapters(database: Path, edition: Edition, first_book: int, last_book: int) -> list[str]:
+    verses = read_verses(database, [edition], first_book, last_book)
     return [
-        edition.separator.join(text.strip() for _, _, text in chapter)
-        for _, chapter in groupby(verses, key=lambda verse: verse[:2])
+        edition.separator.join(verse.text for verse in chapter)
+        for _, chapter in groupby(verses, key=lambda verse: (verse.book, verse.chapter))
     ]

@@ -21,7 +21,7 @@ class Document(NamedTuple):
 
 def read_json_lines(path: Path) -> Iterator[Document]:
     """Reads one JSON object a line; blank lines are passed over."""
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if line.strip():
             yield Document(_text_of(path, number, line), number)
 
@@ -30,7 +30,7 @@ def read_paragraphs(path: Path) -> Iterator[Document]:
     """Reads plain text in which blank lines separate documents."""
     lines: list[str] = []
     begin = 0
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if line.strip():
             begin = begin if lines else number
             lines.append(line)
@@ -75,7 +75,7 @@ READERS: dict[str, Callable[[Path], Iterator[Document]]] = {
 """How a file's name ends -> how it is read."""
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Reads UTF-8 lines without their ends, numbered from 1; unpacks ``.gz``."""
     number = 0
     try:

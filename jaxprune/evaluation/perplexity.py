@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float64, Int
 
 from jaxprune.data.windows import Windows
 from jaxprune.distributed import gather_rows, together
@@ -51,6 +51,38 @@ class LanguagePerplexity:
     bits_per_byte: float | None
     tokens: int
     windows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredWindows:
+    """How well each window of one language is predicted: what perplexity is a summary of, and paired tests compare.
+
+    Attributes:
+      nats_N: negative log-likelihood of a window's predicted tokens, all together.
+      tokens_N: how many these are.
+      num_bytes: UTF-8 bytes of the predicted text of all windows; None without text.
+    """
+
+    nats_N: Float64[np.ndarray, " N"]
+    tokens_N: Int[np.ndarray, " N"]
+    num_bytes: int | None
+
+    def summarise(self) -> LanguagePerplexity:
+        """Returns the perplexity of all windows."""
+        estimate = estimate_ratio(self.nats_N, self.tokens_N)
+        interval = None
+        if estimate.interval is not None:
+            # No text is predicted better than with certainty, whatever few windows suggest.
+            low, high = (max(0.0, nats) for nats in estimate.interval)
+            interval = (_exp(low), _exp(high))
+        return LanguagePerplexity(
+            perplexity=_exp(estimate.value),
+            interval=interval,
+            nats_per_token=estimate.value,
+            bits_per_byte=float(self.nats_N.sum()) / math.log(2) / self.num_bytes if self.num_bytes else None,
+            tokens=int(self.tokens_N.sum()),
+            windows=len(self.nats_N),
+        )
 
 
 @functools.partial(jax.jit, static_argnames=("model", "size"))
@@ -131,7 +163,7 @@ def token_losses(
     return {language: np.concatenate(parts) for language, parts in losses.items()}
 
 
-def perplexities(
+def score_windows(
     read: ReadSection,
     model: CausalLM,
     windows: Mapping[str, Windows],
@@ -140,29 +172,16 @@ def perplexities(
     dtype: np.dtype,
     host_bytes: int | None = None,
     on_tokens: OnTokens = lambda tokens: None,
-) -> dict[str, LanguagePerplexity]:
-    """Returns the perplexity of each language's windows."""
+) -> dict[str, ScoredWindows]:
+    """Returns the likelihood of every window, by language; arguments as of ``token_losses``."""
     tokens = {language: of_language.tokens_NT for language, of_language in windows.items()}
     losses = token_losses(read, model, tokens, mesh=mesh, dtype=dtype, host_bytes=host_bytes, on_tokens=on_tokens)
-    return {language: _summarise(losses[language], windows[language].num_bytes) for language in windows}
+    return {language: add_up(of_language, windows[language].num_bytes) for language, of_language in losses.items()}
 
 
-def _summarise(losses: np.ndarray, num_bytes: int | None) -> LanguagePerplexity:
-    nats_N = losses.astype(np.float64).sum(axis=1)
-    estimate = estimate_ratio(nats_N, np.full(len(losses), losses.shape[1]))
-    interval = None
-    if estimate.interval is not None:
-        # No text is predicted better than with certainty, whatever few windows suggest.
-        low, high = (max(0.0, nats) for nats in estimate.interval)
-        interval = (_exp(low), _exp(high))
-    return LanguagePerplexity(
-        perplexity=_exp(estimate.value),
-        interval=interval,
-        nats_per_token=estimate.value,
-        bits_per_byte=float(nats_N.sum()) / math.log(2) / num_bytes if num_bytes else None,
-        tokens=losses.size,
-        windows=len(losses),
-    )
+def add_up(losses: Float[np.ndarray, "N T_less_1"], num_bytes: int | None) -> ScoredWindows:
+    """Returns the likelihood of each window from that of its tokens."""
+    return ScoredWindows(losses.astype(np.float64).sum(axis=1), np.full(len(losses), losses.shape[1]), num_bytes)
 
 
 def _exp(nats: float) -> float:

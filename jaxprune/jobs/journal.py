@@ -12,6 +12,10 @@ JOURNAL_FILE = "journal.json"
 _ADVICE = "start again without --resume"
 
 
+class OtherRequestError(RequestError):
+    """What an interrupted run left belongs to another request, or nobody can tell to which."""
+
+
 class Journal:
     """The blocks that are on the disk, beside the request that they belong to.
 
@@ -29,7 +33,8 @@ class Journal:
           is_kept: whether this process writes it down; of several one does.
 
         Raises:
-          RequestError: the journal there is damaged, or belongs to another request; names the first field that differs.
+          OtherRequestError: the journal there is damaged, or belongs to another request; names the first field that
+            differs.
         """
         self._path = folder / JOURNAL_FILE
         # As JSON has it: tuples become lists.
@@ -43,13 +48,13 @@ class Journal:
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            raise RequestError(f"{self._path} is not valid JSON ({error}); {_ADVICE}.") from error
+            raise OtherRequestError(f"{self._path} is not valid JSON ({error}); {_ADVICE}.") from error
         if not _is_sound(found, num_blocks):
-            raise RequestError(f"{self._path} does not say what was done; {_ADVICE}.")
+            raise OtherRequestError(f"{self._path} does not say what was done; {_ADVICE}.")
         begun, self.blocks, self.is_complete = found["request"], found["blocks"], found["complete"]
         for field, value in self._request.items():
             if begun.get(field) != value:
-                raise RequestError(
+                raise OtherRequestError(
                     f"the interrupted run had {field} = {begun.get(field)!r}, and this one asks for {value!r}; repeat "
                     "that request, or start again without --resume."
                 )

@@ -14,7 +14,7 @@ from jaxprune.data.calibration import check_vocabulary, refuse_overlap
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.windows import Windows, check_protocol, evaluation_windows, load_windows
 from jaxprune.distributed import Arrays, share_out
-from jaxprune.evaluation.perplexity import LanguagePerplexity, perplexities
+from jaxprune.evaluation.perplexity import LanguagePerplexity, ScoredWindows, score_windows
 from jaxprune.jobs.manifest import calibrations, read_manifest
 from jaxprune.sweep import OnTokens
 
@@ -95,7 +95,23 @@ def perplexity(
     on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, LanguagePerplexity]:
     """Returns the perplexity of each language's windows, reading one block of the checkpoint at a time."""
-    return perplexities(
+    scored = score(
+        checkpoint, windows, mesh=mesh, compute_dtype=compute_dtype, host_bytes=host_bytes, on_tokens=on_tokens
+    )
+    return {language: of_language.summarise() for language, of_language in scored.items()}
+
+
+def score(
+    checkpoint: Checkpoint,
+    windows: Mapping[str, Windows],
+    *,
+    mesh: Mesh,
+    compute_dtype: np.dtype,
+    host_bytes: int | None = None,
+    on_tokens: OnTokens = lambda tokens: None,
+) -> dict[str, ScoredWindows]:
+    """Returns what ``perplexity`` summarises: the likelihood of every window, by language."""
+    return score_windows(
         checkpoint.parameters,
         checkpoint.model,
         windows,

@@ -28,7 +28,7 @@ from jaxprune.jobs.manifest import METADATA_FOLDER, calibrations, read_manifest,
 from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.pruning.blockwise import Progress, PrunedBlock, prune_blocks
-from jaxprune.pruning.collecting import DataParallel
+from jaxprune.pruning.collecting import Collect, DataParallel, collect_statistics
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
 from jaxprune.sweep import ReadSection, Sweep, read_ahead
@@ -58,6 +58,7 @@ def prune(
     overwrite: bool = False,
     data_parallel: DataParallel = "shard_map",
     host_bytes: int | None = None,
+    collect: Collect = collect_statistics,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes the pruned model to the folder ``out`` and returns its manifest.
@@ -73,6 +74,7 @@ def prune(
       resume: continue an interrupted run of the same request, if there is one.
       data_parallel: what runs the scoring of one device on all of them.
       host_bytes: hidden states that may lie in each process's memory; None: half of what the machine has.
+      collect: what gives the statistics of a block.
 
     Raises:
       RequestError: the request cannot be met; nothing is left under ``out``.
@@ -135,6 +137,7 @@ def prune(
                 progress=progress,
                 first=first,
                 data_parallel=data_parallel,
+                collect=collect,
             )
             _write_blocks(blocks, model, writers, journal, progress)
             with progress.phase(model.num_blocks, "head"), together():
@@ -164,7 +167,7 @@ def prune(
             "compute_dtype": request["compute_dtype"],
             "sparsity": _sparsity(journal.blocks),
             "diagnostics": {name: found for block in journal.blocks for name, found in block["diagnostics"].items()},
-            "versions": _versions(),
+            "versions": versions(),
             "devices": [str(device) for device in mesh.devices.flat],
             "mesh": request["mesh"],
             # Of this run: what an interrupted one took is not known.
@@ -310,7 +313,8 @@ def _plain(value: Any) -> dict[str, Any]:
     return plain
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions of what decides numbers, and the backend."""
     packages = ("jaxprune", "jax", "jaxlib", "flax", "transformers", "tokenizers", "datasets", "numpy")
     found = {}
     for package in packages:

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxprune.models.causal_lm import CausalLM
-from jaxprune.pruning.collecting import DataParallel, Statistics, collect_statistics
+from jaxprune.pruning.collecting import Collect, DataParallel, Statistics, collect_statistics
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
 from jaxprune.pruning.solving import solve_block
@@ -77,6 +77,7 @@ def prune_blocks(
     progress: Progress,
     first: int = 0,
     data_parallel: DataParallel = "shard_map",
+    collect: Collect = collect_statistics,
 ) -> Iterator[PrunedBlock]:
     """Yields the blocks from ``first`` on, pruned.
 
@@ -85,6 +86,7 @@ def prune_blocks(
       sweep: the calibration sequences with the hidden states that enter block ``first``; None for a method that needs
         none.
       data_parallel: what runs the scoring of one device on all of them.
+      collect: what gives the statistics.
 
     Raises:
       RequestError: activations that are not finite, or a statistic that cannot be factorised.
@@ -97,7 +99,7 @@ def prune_blocks(
         if method.statistic is not None:
             assert sweep is not None, f"{method} needs calibration"
             with progress.phase(index, "collect"):
-                statistics = collect_statistics(
+                statistics = collect(
                     sweep, index, params, method, data_parallel=data_parallel, on_tokens=progress.on_tokens
                 )
         with progress.phase(index, "solve"):

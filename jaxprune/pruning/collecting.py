@@ -6,7 +6,7 @@ Shapes: B sequences of a microbatch, T tokens, D hidden size, S devices on the m
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,24 @@ Statistics = dict[str, Any]
 
 DataParallel = Literal["shard_map", "pmap"]
 """What runs the function of one device on all of them."""
+
+
+@runtime_checkable
+class Collect(Protocol):
+    """What gives the statistics of a block: ``collect_statistics``, or something that keeps what it gave."""
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        index: int,
+        params: Params,
+        method: PruningMethod,
+        *,
+        data_parallel: DataParallel,
+        on_tokens: OnTokens,
+    ) -> Statistics:
+        """Returns the statistics of the inputs of block ``index``'s linears."""
+        ...
 
 
 def check_data_parallel(name: str, mesh: Mesh) -> DataParallel:

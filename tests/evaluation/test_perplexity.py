@@ -52,11 +52,13 @@ def test_equals_a_log_softmax_in_float64(model_type, logits, monkeypatch):
         for language, count, num_bytes in (("de", 3, 100), ("sw", 5, None))
     }
     mesh = make_mesh({"data": 2, "model": 1})
-    found = subject.perplexities(weights.__getitem__, model, windows, mesh=mesh, dtype=np.dtype("float32"))
+    scored = subject.score_windows(weights.__getitem__, model, windows, mesh=mesh, dtype=np.dtype("float32"))
+    found = {language: of_language.summarise() for language, of_language in scored.items()}
     for language, of_language in windows.items():
         tokens = of_language.tokens_NT
         log_p = scipy.special.log_softmax(logits_of(model, weights, tokens)[:, :-1], axis=-1)
         nats = -np.take_along_axis(log_p, tokens[:, 1:, None].astype(int), axis=-1)
+        np.testing.assert_allclose(scored[language].nats_N, nats[..., 0].sum(axis=1), rtol=1e-5)
         assert found[language].nats_per_token == pytest.approx(nats.mean(), rel=1e-5)
         assert found[language].perplexity == pytest.approx(math.exp(nats.mean()), rel=1e-4)
         assert found[language].tokens == nats.size
@@ -74,12 +76,13 @@ def test_hidden_states_may_lie_in_a_file():
     windows = {language: Windows(tokens, None) for language in ("de", "en", "sw")}
     mesh = make_mesh({"data": 2, "model": 1})
     in_memory, in_a_file = (
-        subject.perplexities(
+        subject.score_windows(
             weights.__getitem__, model, windows, mesh=mesh, dtype=np.dtype("float32"), host_bytes=host_bytes
         )
         for host_bytes in (2**20, 0)
     )
-    assert in_memory == in_a_file
+    for language in windows:
+        np.testing.assert_array_equal(in_memory[language].nats_N, in_a_file[language].nats_N)
 
 
 def test_the_interval_is_of_windows_and_the_same_every_time():
@@ -88,14 +91,14 @@ def test_the_interval_is_of_windows_and_the_same_every_time():
     wanted = scipy.stats.ttest_1samp(of_windows, 0).confidence_interval()
     for tokens in (1, 50):
         losses = np.repeat(of_windows[:, None], tokens, axis=1).astype(np.float32)
-        found = subject._summarise(losses, None)
+        found = subject.add_up(losses, None).summarise()
         assert np.log(found.interval) == pytest.approx(wanted, abs=0.01)
         assert found.interval[0] < found.perplexity < found.interval[1]
-        assert found == subject._summarise(losses, None)
+        assert found == subject.add_up(losses, None).summarise()
 
 
 def test_one_window_has_no_interval_and_none_is_below_one_or_finite_where_perplexity_is_not():
-    assert subject._summarise(np.full((1, 9), 2.0, np.float32), None).interval is None
-    assert subject._summarise(np.array([[0.01], [0.02]], np.float32), None).interval[0] == 1.0
-    endless = subject._summarise(np.array([[900.0], [901.0], [902.0]], np.float32), None)
+    assert subject.add_up(np.full((1, 9), 2.0, np.float32), None).summarise().interval is None
+    assert subject.add_up(np.array([[0.01], [0.02]], np.float32), None).summarise().interval[0] == 1.0
+    endless = subject.add_up(np.array([[900.0], [901.0], [902.0]], np.float32), None).summarise()
     assert endless.perplexity == endless.interval[1] == math.inf

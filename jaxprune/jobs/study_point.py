@@ -1,0 +1,238 @@
+"""One point of a study: pruned, measured, written down, and whatever it leaves behind when it is interrupted."""
+
+import datetime
+import functools
+import json
+import logging
+import math
+import shutil
+import time
+import traceback
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxprune.checkpoints import open_checkpoint
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.data.calibration import Calibration, refuse_overlap
+from jaxprune.errors import RequestError
+from jaxprune.jobs import prune as pruning
+from jaxprune.jobs.journal import OtherRequestError
+from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
+from jaxprune.jobs.peak_memory import forget_peak, read_peak
+from jaxprune.jobs.study_inputs import Inputs, build_method
+from jaxprune.jobs.study_stages import Measured, Stage, StartBar, stages
+from jaxprune.pruning.blockwise import Progress
+from jaxprune.studies.files import write_arrays, write_json
+from jaxprune.studies.grid import Point, job_id
+from jaxprune.studies.results import FORMAT, ITEMS_FILE, RESULT_FILE
+
+MODEL_FOLDER = "model"
+
+_logger = logging.getLogger(__name__)
+
+
+def compute(
+    job: Point | None, inputs: Inputs, folder: Path, *, start_bar: StartBar, is_held: Callable[[], bool]
+) -> str | None:
+    """Computes a job and writes its result; returns what went wrong, None if nothing did.
+
+    What an interrupted or failed run has finished of it is not done again.
+
+    Args:
+      job: a point; None measures the dense model.
+      folder: for the result; this process has the claim to it.
+      start_bar: called for each stage.
+      is_held: whether it still has.
+    """
+    can_forget = forget_peak()
+    result: dict[str, Any] = {"format": FORMAT, "id": job_id(job)}
+    if job is not None:
+        result["point"] = job.as_json()
+    found: dict[str, Any] = {"seconds": {}}
+    items: dict[str, np.ndarray] = {}
+    stage = "prepare"
+    error: dict[str, str] | None = None
+    try:
+        model = inputs.checkpoint
+        if job is not None:
+            stage = "prune"
+            found |= _prune(job, inputs, folder, start_bar)
+            model = open_checkpoint(str(folder / MODEL_FOLDER))
+        else:
+            found["model_bytes"] = _bytes_in_memory(inputs)
+        for stage, measure in stages(inputs, is_dense=job is None).items():
+            seconds, measured = _read_stage(folder, stage) or _measure(stage, measure, inputs, model, folder, start_bar)
+            found |= measured.result
+            found["seconds"][stage] = seconds
+            items |= measured.items
+    except Exception as caught:  # Whatever it is, the other points go on.
+        error = _describe(stage, caught)
+    peak = read_peak(is_forgotten=can_forget)
+    result |= {
+        "status": "done" if error is None else "failed",
+        "error": error,
+        **found,
+        "peak_bytes": peak.bytes,
+        "peak_of": peak.of,
+        "device_peak_bytes": _device_peak(),
+        "compute_dtype": str(inputs.compute_dtype),
+        "versions": pruning.versions(),
+        "devices": [str(device) for device in jax.devices()],
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+    }
+    if not is_held():
+        # This process was stopped for so long that another has taken the point over.
+        _logger.warning("%s was taken over by another process; what was computed here is dropped", job_id(job))
+        return None
+    if items:
+        write_arrays(folder / ITEMS_FILE, items)
+    # Last: where it is, everything else is.
+    write_json(folder / RESULT_FILE, result)
+    if error is None:
+        tidy(folder, inputs.config.keep)
+    return None if error is None else f"{error['stage']}: {error['message']}"
+
+
+def tidy(folder: Path, keep: str) -> None:
+    """Removes what a finished point needs no more."""
+    for leftover in _stage_files(folder):
+        leftover.unlink(missing_ok=True)
+    model, metadata = folder / MODEL_FOLDER, folder / METADATA_FOLDER
+    if keep == "models" or not model.exists():
+        return
+    if keep == "masks" and (model / METADATA_FOLDER).is_dir():
+        shutil.rmtree(metadata, ignore_errors=True)
+        (model / METADATA_FOLDER).rename(metadata)
+    shutil.rmtree(model)
+
+
+def is_tidy(folder: Path, keep: str) -> bool:
+    """Returns whether ``tidy`` was through with a finished point when its process ended."""
+    return (keep == "models" or not (folder / MODEL_FOLDER).exists()) and not any(_stage_files(folder))
+
+
+def _prune(point: Point, inputs: Inputs, folder: Path, start_bar: StartBar) -> dict[str, Any]:
+    """Prunes, unless that is done, and returns what is to be said of it."""
+    calibration = None if point.mixture is None else inputs.calibration(point)
+    if calibration is not None:
+        _refuse_overlap(inputs, calibration)
+    target = folder / MODEL_FOLDER
+    manifest = read_manifest(str(target)) if target.is_dir() else None
+    if manifest is None:
+        run = functools.partial(_run_prune, point, inputs, target, calibration, start_bar)
+        try:
+            manifest = run(resume=True)
+        except OtherRequestError as error:
+            # Another mesh, for example: the point was begun on another machine.
+            _logger.warning("%s cannot be resumed (%s); it begins anew", point.id, error)
+            manifest = run(resume=False)
+    return {
+        "seconds": {"prune": manifest["seconds"]["total"]},
+        "resumed_at_block": manifest["resumed_at_block"],
+        "sparsity": manifest["sparsity"]["overall"],
+        "model_bytes": sum(path.stat().st_size for path in target.glob("*.safetensors")),
+    }
+
+
+def _run_prune(
+    point: Point,
+    inputs: Inputs,
+    target: Path,
+    calibration: Calibration | None,
+    start_bar: StartBar,
+    *,
+    resume: bool,
+) -> dict[str, Any]:
+    method, pattern = build_method(point.method, point.pattern)
+    model = inputs.checkpoint.model
+    bar = start_bar("prune", pruning.total_work(model, method, calibration))
+    return pruning.prune(
+        inputs.checkpoint,
+        target,
+        method=method,
+        pattern=pattern,
+        calibration=calibration,
+        mesh=inputs.mesh(None if calibration is None else len(calibration.languages)),
+        compute_dtype=inputs.compute_dtype,
+        dtype=inputs.dtype,
+        resume=resume,
+        collect=inputs.statistics.collect,
+        progress=Progress(
+            on_phase=lambda index, phase: bar.phase(
+                f"block {min(index + 1, model.num_blocks)}/{model.num_blocks} {phase}"
+            ),
+            on_tokens=bar.advance,
+        ),
+    )
+
+
+def _refuse_overlap(inputs: Inputs, calibration: Calibration) -> None:
+    for windows in (inputs.perplexity, inputs.snr):
+        for of_language in (windows or {}).values():
+            refuse_overlap(of_language.tokens_NT, of_language.documents, calibration.account)
+
+
+def _measure(
+    name: str, stage: Stage, inputs: Inputs, model: Checkpoint, folder: Path, start_bar: StartBar
+) -> tuple[float, Measured]:
+    """Returns the seconds that a stage took and what it measured, which stays on the disk for a run after this."""
+    start = time.perf_counter()
+    measured = stage(inputs, model, start_bar)
+    seconds = time.perf_counter() - start
+    if measured.items:
+        write_arrays(folder / f".{name}.npz", measured.items)
+    write_json(folder / f".{name}.json", {"seconds": seconds, "result": measured.result})
+    return seconds, measured
+
+
+def _read_stage(folder: Path, name: str) -> tuple[float, Measured] | None:
+    path, of_items = folder / f".{name}.json", folder / f".{name}.npz"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        items = {}
+        if of_items.exists():
+            with np.load(of_items, allow_pickle=False) as stored:
+                items = {key: stored[key] for key in stored.files}
+        return found["seconds"], Measured(found["result"], items)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        _logger.warning("%s is damaged (%s); it is measured again", path, error)
+        return None
+
+
+def _stage_files(folder: Path) -> Iterator[Path]:
+    for name in ("perplexity", "snr", "tasks"):
+        yield from (path for path in (folder / f".{name}.json", folder / f".{name}.npz") if path.exists())
+
+
+def _describe(stage: str, error: Exception) -> dict[str, str]:
+    if isinstance(error, RequestError):
+        return {"stage": stage, "message": str(error)}
+    _logger.error("%s", "".join(traceback.format_exception(error)).rstrip())
+    return {
+        "stage": stage,
+        "message": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _device_peak() -> int | None:
+    """Returns the most that one device of this process has held so far; None where devices do not say (CPUs)."""
+    told = [device.memory_stats() for device in jax.local_devices()]
+    return max((stats["peak_bytes_in_use"] for stats in told if stats and "peak_bytes_in_use" in stats), default=None)
+
+
+def _bytes_in_memory(inputs: Inputs) -> int:
+    """Returns what the dense weights take in the dtype in which pruned ones are written."""
+    model, total = inputs.checkpoint.model, 0
+    for section in model.sections:
+        dtypes = inputs.checkpoint.dtypes(section)
+        for path, (_, shape, _) in model.owned_tensors(section).items():
+            total += math.prod(shape) * (inputs.dtype or np.dtype(dtypes[path])).itemsize
+    return total

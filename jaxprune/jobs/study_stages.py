@@ -1,0 +1,123 @@
+"""What is measured of one model of a study: each measure with what it says, and its numbers for single items."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.evaluation.distortion import Distortion, add_up
+from jaxprune.jobs import evaluate, perplexity, snr
+from jaxprune.jobs.study_inputs import Inputs
+
+
+class Measured(NamedTuple):
+    """Parts of ``result.json``, and of ``items.npz``."""
+
+    result: dict[str, Any]
+    items: dict[str, np.ndarray]
+
+
+class Bar(Protocol):
+    """Shows how far something is."""
+
+    def phase(self, name: str) -> None:
+        """Shows what is being done."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """Moves on by so many tokens."""
+        ...
+
+
+StartBar = Callable[[str, int], Bar]
+"""Told what begins and how many tokens it will report; gives what shows them."""
+
+Stage = Callable[[Inputs, Checkpoint, StartBar], Measured]
+"""Measures a model."""
+
+
+def stages(inputs: Inputs, *, is_dense: bool) -> dict[str, Stage]:
+    """Returns the measures that a study asks for; what compares with the dense model says nothing of that itself."""
+    asked = {
+        "perplexity": (inputs.perplexity is not None, _perplexity),
+        "snr": (inputs.snr is not None and not is_dense, _snr),
+        "tasks": (inputs.tasks is not None, _tasks),
+    }
+    return {name: stage for name, (is_asked, stage) in asked.items() if is_asked}
+
+
+def _perplexity(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
+    windows = inputs.perplexity
+    assert windows is not None
+    scored = perplexity.score(
+        model,
+        windows,
+        mesh=inputs.mesh(sum(len(of.tokens_NT) for of in windows.values())),
+        compute_dtype=inputs.compute_dtype,
+        on_tokens=start_bar("perplexity", perplexity.total_work(model, windows)).advance,
+    )
+    items = {}
+    for language, of in scored.items():
+        items[f"perplexity/{language}/nats"] = of.nats_N
+        items[f"perplexity/{language}/tokens"] = of.tokens_N
+    found = {language: dataclasses.asdict(of.summarise()) for language, of in scored.items()}
+    return Measured({"perplexity": found}, items)
+
+
+def _snr(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
+    windows = inputs.snr
+    assert windows is not None
+    found = snr.snr(
+        inputs.checkpoint,
+        model,
+        windows,
+        mesh=inputs.mesh(sum(len(of.tokens_NT) for of in windows.values())),
+        compute_dtype=inputs.compute_dtype,
+        on_tokens=start_bar("snr", snr.total_work(model, windows)).advance,
+    )
+    languages = {
+        language: {
+            **_by_block(of.blocks),
+            "last": of.blocks[-1].snr_db,
+            "median_tokens": _numbered(of.median_tokens_db),
+            "linears": {
+                name: {"snr_db": linear.snr_db, "mean_squared_error": linear.mean_squared_error}
+                for name, linear in of.linears.items()
+            },
+        }
+        for language, of in found.languages.items()
+    }
+    return Measured({"snr": {"languages": languages, "weights": _by_block(found.blocks)}}, {})
+
+
+def _by_block(blocks: tuple[Distortion, ...]) -> dict[str, Any]:
+    return {"blocks": _numbered([block.snr_db for block in blocks]), "overall": add_up(blocks).snr_db}
+
+
+def _numbered(values: Any) -> dict[str, float | None]:
+    # Infinite where nothing changed, for which JSON has no number.
+    return {str(index): value if math.isfinite(value) else None for index, value in enumerate(values)}
+
+
+def _tasks(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
+    asked = inputs.config.evaluation.tasks
+    assert inputs.tasks is not None
+    assert asked is not None
+    found = evaluate.evaluate(
+        model,
+        inputs.tasks,
+        mesh=inputs.mesh(inputs.tasks.num_items),
+        compute_dtype=inputs.compute_dtype,
+        on_stage=lambda name, total: start_bar(f"tasks: {name}", total).advance,
+    )
+    plain = evaluate.as_json(model.reference, inputs.tasks, found, asked.limit)
+    items = {}
+    for task, languages in found.items():
+        for language, scores in languages.items():
+            items[f"ids/tasks/{task}/{language}"] = np.asarray(scores.ids)
+            for metric, values in scores.per_item.items():
+                items[f"tasks/{task}/{language}/{metric}"] = values
+    return Measured({"tasks": plain["tasks"], "missing": plain["missing"]}, items)

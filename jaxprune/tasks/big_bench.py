@@ -1,0 +1,14 @@
+"""How BIG-bench stores a task: one JSON object with ``examples``."""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from jaxprune.bundles import fetch_bundle
+from jaxprune.tasks.packages import BIG_BENCH
+
+
+@lru_cache(maxsize=1)
+def examples(path: str) -> list[dict[str, Any]]:
+    """Returns the examples of one of the bundle's files."""
+    return json.loads((fetch_bundle(BIG_BENCH) / path).read_text(encoding="utf-8"))["examples"]

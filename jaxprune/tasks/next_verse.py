@@ -1,0 +1,54 @@
+"""next-verse: which of four verses follows.
+
+Derived for this project, in the manner of HellaSwag and XStoryCloze: the right one is the next verse of the chapter,
+the wrong ones are verses of other chapters of the same book. The same items in every language. Neighbouring verses
+share names, so the word-overlap baseline belongs beside every score.
+"""
+
+from jaxprune.data.sample import EDITIONS
+from jaxprune.tasks.items import ChoiceItem, DataTask, scattered, with_answer
+from jaxprune.tasks.verses import LANGUAGES, Place, Verses, task_verses
+
+_WRONG = 3
+
+
+def _items(language: str, limit: int | None) -> list[ChoiceItem]:
+    return make_items(task_verses(), language, limit)
+
+
+def make_items(verses: Verses, language: str, limit: int | None) -> list[ChoiceItem]:
+    """Returns the items of a language."""
+    places = [place for place in verses if place.following in verses and _others(verses, place)]
+    return [_item(verses, language, place) for place in scattered(places, "next-verse")[:limit]]
+
+
+def _others(verses: Verses, place: Place) -> list[Place]:
+    """Returns the wrong answers' places; none where a book has too little outside of the chapter."""
+    elsewhere = [other for other in verses if other.book == place.book and other.chapter != place.chapter]
+    chosen: list[Place] = []
+    texts = [verses[place.following]]
+    for other in scattered(elsewhere, f"next-verse {place}"):
+        # Some verses are repeated word by word, in one edition at least.
+        if all(verses[other][language] != text[language] for text in texts for language in text):
+            chosen.append(other)
+            texts.append(verses[other])
+        if len(chosen) == _WRONG:
+            return chosen
+    return []
+
+
+def _item(verses: Verses, language: str, place: Place) -> ChoiceItem:
+    wrong = [verses[other][language] for other in _others(verses, place)]
+    choices, answer = with_answer(verses[place.following][language], wrong, str(place))
+    return ChoiceItem(str(place), verses[place][language] + EDITIONS[language].separator, choices, answer)
+
+
+NEXT_VERSE = DataTask(
+    name="next-verse",
+    ability="language",
+    kind="choice",
+    headline="acc_mutual_info",
+    description="which of four verses of the Bible follows; parallel",
+    codes=LANGUAGES,
+    read=_items,
+)

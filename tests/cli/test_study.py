@@ -1,0 +1,106 @@
+"""``jaxprune study``: what is printed, and the exit status."""
+
+import json
+
+import pytest
+import yaml
+
+from jaxprune.jobs import study_stages
+from tests.cli.run import run
+
+
+@pytest.fixture
+def study(tmp_path, tiny, texts):
+    windows = {"texts": texts, "windows": 2, "length": 16}
+    asked = {
+        "title": "A tiny study",
+        "model": str(tiny),
+        "mesh": "data=1",
+        "calibration": {"texts": texts, "samples": 4, "length": 16, "mixtures": ["de", "de,sw"]},
+        "methods": ["wanda"],
+        "patterns": [0.5],
+        "seeds": [0, 1],
+        "evaluation": {"languages": ["de", "sw"], "perplexity": windows, "snr": {**windows, "windows": 1}},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked))
+    return tmp_path / "study.yaml"
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tmp_path):
+    done = run(capsys, "study", study, tmp_path / "out", "--dry-run", "--shard", "1/2")
+    assert done.status == 0, done.err
+    assert "wanda_0.5_de_seed0" in done.out
+    assert "wanda_0.5_de_seed1" not in done.out
+    # 4 x 16 tokens twice, 2 languages x 2 x 16 once and x 1 x 16 three times, for one point and once for the dense one.
+    assert f"2 of 2 points; {2 * 4 * 16 + 2 * 2 * 16 + 3 * 2 * 16 + 2 * 2 * 16} tokens" in done.out
+    plan = json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)
+    assert [point["id"] for point in plan["points"]][:2] == ["dense", "wanda_0.5_de_seed0"]
+    assert len(plan["points"]) == 5
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_a_method_with_a_row_a_mixture_and_a_column_a_language(capsys, study, tmp_path):
+    done = run(capsys, "study", study, tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "5 points in all, the dense model's among them; 0 done; 0 failed; 5 to do here" in done.err
+    assert "point 3/5 wanda_0.5_de+sw_seed0  done" in done.err
+    rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line.strip()}
+    assert rows["calibrated"] == ["on", "de", "sw"]
+    values = []
+    for seed in (0, 1):
+        found = json.loads((tmp_path / "out" / "points" / f"wanda_0.5_de_seed{seed}" / "result.json").read_text())
+        values.append(found["perplexity"]["sw"]["perplexity"])
+    assert float(rows["de"][1]) == pytest.approx((values[0] * values[1]) ** 0.5, rel=1e-3)
+    assert rows["done"] == ["5", "of", "5", "points"]
+    again = run(capsys, "study", study, tmp_path / "out", "--json")
+    assert again.status == 0
+    assert "5 done; 0 failed; 0 to do here" in again.err
+    result = json.loads(again.out)
+    assert (len(result["done"]), result["failed"], result["missing"]) == (5, [], [])
+    plan = run(capsys, "study", study, tmp_path / "out", "--dry-run")
+    assert "0 of 5 points" in plan.out
+
+
+def test_a_failure_of_this_part_is_status_1_and_of_another_is_said(capsys, study, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("the machine burns")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_stages.snr, "snr", fail)
+        failed = run(capsys, "study", study, tmp_path / "out", "--shard", "2/2", "--json")
+    assert failed.status == 1
+    result = json.loads(failed.out)
+    assert [found["id"] for found in result["failed"]] == result["own"]["jobs"]
+    assert "failed at snr: RuntimeError: the machine burns" in failed.err
+    other = run(capsys, "study", study, tmp_path / "out", "--shard", "1/2")
+    assert other.status == 0, other.err
+    assert f"failed {result['failed'][0]['id']} at snr" in " ".join(other.out.split())
+    again = run(capsys, "study", study, tmp_path / "out", "--shard", "2/2")
+    assert again.status == 0
+    assert "3 of them again" in again.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--shard", "3/2"], "write I/N"),
+        (["--shard", "0/2"], "write I/N"),
+    ],
+)
+def test_wrong_requests_end_with_2(capsys, study, tmp_path, options, words):
+    done = run(capsys, "study", study, tmp_path / "out", *options)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_study_file_and_a_model_that_is_not_there_end_with_2(capsys, study, tmp_path):
+    text = study.read_text()
+    study.write_text(text.replace("windows:", "widows:"))
+    done = run(capsys, "study", study, tmp_path / "out")
+    assert done.status == 2
+    assert "evaluation.perplexity.widows: unknown key (did you mean windows?)" in " ".join(done.err.split())
+    lines = [f"model: {tmp_path}/nothing" if line.startswith("model:") else line for line in text.splitlines()]
+    study.write_text("\n".join(lines))
+    assert run(capsys, "study", study, tmp_path / "out").status == 2
+    assert run(capsys, "study", tmp_path / "absent.yaml", tmp_path / "out").status == 2

@@ -1,0 +1,81 @@
+"""What is read of a study that is half done, failed or damaged."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxprune.errors import RequestError
+from jaxprune.studies.files import write_arrays, write_json
+from jaxprune.studies.grid import all_points
+from jaxprune.studies.results import read_study
+from tests.studies.test_config import SOUND, load
+
+
+def result(name, **more):
+    return {"format": 1, "id": name, "status": "done", "error": None, "seconds": {}, "perplexity": {}, **more}
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "study.yaml").write_text(SOUND)
+    return tmp_path
+
+
+def write(out, name, value):
+    folder = out / "points" / name
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(value if isinstance(value, str) else json.dumps(value))
+    return folder
+
+
+def test_a_study_that_has_only_begun(out):
+    found = read_study(out)
+    assert found.dense is None
+    assert found.points == ()
+    assert list(found.missing) == [point.id for point in all_points(load(out, SOUND))]
+
+
+def test_each_point_is_what_it_is(out):
+    done = write(out, "wanda_0.5_en_seed0", result("wanda_0.5_en_seed0", perplexity={"de": {"nats_per_token": 1.5}}))
+    write_arrays(done / "items.npz", {"perplexity/de/nats": np.arange(3.0), "ids/x": np.asarray(["a", "bc"])})
+    error = {"stage": "snr", "message": "no"}
+    write(out, "wanda_2-4_en_seed0", result("wanda_2-4_en_seed0", status="failed", error=error))
+    damaged = {
+        "wanda_0.5_no_seed0": "{",
+        "wanda_2-4_no_seed0": "[]",
+        "wanda_0.5_all_seed0": result("another"),
+        "wanda_2-4_all_seed0": result("wanda_2-4_all_seed0", status="failed"),
+        "wanda_0.5_all_seed1": result("wanda_0.5_all_seed1", perplexity=[]),
+        "wanda_2-4_all_seed1": result("wanda_2-4_all_seed1", format=2),
+    }
+    for name, value in damaged.items():
+        write(out, name, value)
+    (out / "points" / "magnitude_0.5").mkdir()  # begun
+    found = read_study(out)
+    by_name = {point.id: point for point in found.points}
+    assert {name for name, point in by_name.items() if point.status == "damaged"} == set(damaged)
+    assert all(by_name[name].error["message"] for name in damaged)
+    assert by_name["wanda_2-4_en_seed0"].status == "failed"
+    assert by_name["wanda_2-4_en_seed0"].error == error
+    assert by_name["wanda_0.5_en_seed0"].result["perplexity"]["de"]["nats_per_token"] == 1.5
+    items = by_name["wanda_0.5_en_seed0"].items()
+    np.testing.assert_array_equal(items["perplexity/de/nats"], [0, 1, 2])
+    assert items["ids/x"].tolist() == ["a", "bc"]
+    assert by_name["wanda_2-4_en_seed0"].items() == {}
+    assert len(found.points) + len(found.missing) == 42
+    assert "magnitude_0.5" in found.missing
+    (done / "items.npz").write_bytes(b"PK")
+    with pytest.raises(RequestError, match="is damaged"):
+        by_name["wanda_0.5_en_seed0"].items()
+
+
+def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="holds no study"):
+        read_study(tmp_path)
+
+
+def test_numbers_that_json_has_not_are_null(tmp_path):
+    write_json(tmp_path / "a.json", {"a": [np.inf, float("nan"), 1.5], "b": {0: (2, None)}})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, 1.5], "b": {"0": [2, None]}}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
