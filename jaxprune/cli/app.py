@@ -19,7 +19,7 @@ import rich.markup
 import typer
 
 import jaxprune
-from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, plan, prune, snr, study
+from jaxprune.cli import analyze, compare, console, convert, generate, perplexity, plan, prune, report, snr, study
 from jaxprune.cli.termination import HINT, ended_by_sigterm
 from jaxprune.errors import RequestError, refusal
 
@@ -59,6 +59,7 @@ app.command("perplexity")(perplexity.command)
 app.command("snr")(snr.command)
 app.command("compare")(compare.command)
 app.command("study")(study.command)
+app.command("report")(report.command)
 app.command("generate")(generate.command)
 app.command("plan")(plan.command)
 app.add_typer(analyze.app, name="analyze")

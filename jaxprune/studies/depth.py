@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,11 @@ def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
     Args:
       path: PNG or SVG to write; it is complete or not there.
     """
+    save_figure(depth_figure(title, panels), path)
+
+
+def depth_figure(title: str, panels: Sequence[Panel]) -> Any:
+    """Returns the figure that ``draw_depth`` writes."""
     require_matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -81,4 +87,4 @@ def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
     grid[0].set_ylabel("signal-to-noise ratio of the block's output (dB)")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     figure.legend(handles=grid[0].get_lines(), frameon=False, fontsize=9, loc="outside right center")
-    save_figure(figure, path)
+    return figure

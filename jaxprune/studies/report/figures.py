@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxprune.studies.colours import language_colours
+from jaxprune.studies.colours import PALETTE, language_colours
 from jaxprune.studies.figure_files import DARK_TEXT, INK, LIGHT_TEXT, PAPER
 
 _MARKS = "osD^vPX*<>"
@@ -166,7 +166,7 @@ def task_figure(title: str, tasks: Mapping[str, Mapping[str, TaskRow]]) -> Any:
                 )[0]
             for index, (name, (value, low, high)) in enumerate(row.scores.items()):
                 shift = (index - (len(row.scores) - 1) / 2) * 0.22
-                colour = INK if name == "dense" else f"C{names.index(name)}"
+                colour = INK if name == "dense" else PALETTE[(names.index(name) - 1) % len(PALETTE)]
                 axes.plot([low, high], [y + shift, y + shift], color=colour, linewidth=1.2)
                 mark = _MARKS[names.index(name) % len(_MARKS)]
                 handles[name] = axes.plot([value], [y + shift], mark, color=colour, markersize=5, label=name)[0]
@@ -195,7 +195,7 @@ def cost_figure(title: str, seconds: Mapping[str, Mapping[str, float]]) -> Any:
     height = 0.8 / len(seconds)
     for index, (setting, of) in enumerate(seconds.items()):
         at = [names.index(name) + (index - (len(seconds) - 1) / 2) * height for name in of]
-        axes.barh(at, list(of.values()), height=0.9 * height, color=f"C{index}", label=setting)
+        axes.barh(at, list(of.values()), height=0.9 * height, color=PALETTE[index % len(PALETTE)], label=setting)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("seconds of pruning, mean over seeds")
