@@ -15,14 +15,14 @@ from jaxprune.disk import no_room, out_of_room, take_space
 
 
 class HiddenStates:
-    """An array ``[M, B, T, D]``, read and written one microbatch at a time."""
+    """An array ``[M, *shape]``, read and written one microbatch at a time."""
 
     def __init__(self, num_batches: int, shape: tuple[int, ...], dtype: np.dtype, *, limit_bytes: int):
         """Takes the space of all.
 
         Args:
           num_batches: M.
-          shape: ``(B, T, D)``.
+          shape: of a microbatch's: ``(B, T, D)``, or ``(B T, D)``.
           limit_bytes: what may lie in memory. More than that lies in a mapped file without a name, in the folder for
             temporary files (``TMPDIR``), that is gone with the process.
 
@@ -37,13 +37,13 @@ class HiddenStates:
         self.is_on_disk = size > limit_bytes
         self._map = _map_file(size) if self.is_on_disk else mmap.mmap(-1, size)
 
-    def __getitem__(self, batch: int) -> Float[np.ndarray, "B T D"]:
+    def __getitem__(self, batch: int) -> Float[np.ndarray, "*shape"]:
         """Returns a microbatch's states where they lie."""
         return np.frombuffer(self._map, self._dtype, int(np.prod(self._shape)), batch * self._stride).reshape(
             self._shape
         )
 
-    def __setitem__(self, batch: int, states: Float[np.ndarray, "B T D"]) -> None:
+    def __setitem__(self, batch: int, states: Float[np.ndarray, "*shape"]) -> None:
         """Replaces a microbatch's states."""
         self[batch][...] = states
         if self.is_on_disk:

@@ -14,6 +14,7 @@ from jaxprune.wheels import download_archive
 
 # What pip asks where an archive names no backend of its own (PEP 517).
 _BACKEND = ("setuptools", "build_meta.py", "__legacy__")
+_SUFFIX = ".tar.gz"
 _SOURCE = """
 import pathlib
 
@@ -21,7 +22,7 @@ import pathlib
 class {name}:
     @staticmethod
     def prepare_metadata_for_build_wheel(folder, config_settings=None):
-        information = pathlib.Path(folder, "{package}-{version}.dist-info")
+        information = pathlib.Path(folder, "{folder}.dist-info")
         information.mkdir()
         text = "Metadata-Version: 2.1\\nName: {package}\\nVersion: {version}\\n"
         (information / "METADATA").write_text(text)
@@ -48,7 +49,7 @@ class Sdist:
     @property
     def filename(self) -> str:
         """The name under which pip stores it."""
-        return f"{self.package.replace('-', '_')}-{self.version}.tar.gz"
+        return f"{self.package.replace('-', '_')}-{self.version}{_SUFFIX}"
 
 
 def download(sdist: Sdist, folder: Path) -> Path:
@@ -62,7 +63,8 @@ def download(sdist: Sdist, folder: Path) -> Path:
     backend = folder / "backend" / package
     backend.mkdir(parents=True)
     (backend / "__init__.py").touch()
-    source = _SOURCE.format(name=name, package=sdist.package, version=sdist.version)
+    stem = sdist.filename.removesuffix(_SUFFIX)
+    source = _SOURCE.format(name=name, folder=stem, package=sdist.package, version=sdist.version)
     (backend / file).write_text(source, encoding="utf-8")
     options = ["--no-binary=:all:", "--no-build-isolation", "--use-pep517"]
     return download_archive(sdist, folder, options, {"PYTHONPATH": str(backend.parent.absolute())})

@@ -118,7 +118,7 @@ def read_verses(database: Path, editions: Sequence[Edition], first_book: int, la
         raise RequestError(
             f"{database} is not the sample text ({error}); delete it, and it is fetched anew."
         ) from error
-    return [Verse(*numbers, text.strip()) for *numbers, text in rows]
+    return [Verse(key, book, chapter, number, text.strip()) for key, book, chapter, number, text in rows]
 
 
 def _chapters(database: Path, edition: Edition, first_book: int, last_book: int) -> list[str]:

@@ -30,7 +30,7 @@ class Shape(NamedTuple):
         return self.trunks * self.trunk_width + self.branches * self.branch_width
 
 
-def sort_into_buckets(trees: Sequence[Tree], *, compiling: int) -> list[tuple[tuple[int, int], list[Tree]]]:
+def sort_into_buckets(trees: Sequence[Tree], *, compiling: float) -> list[tuple[tuple[int, int], list[Tree]]]:
     """Returns buckets: widths of trunks and branches, and the trees in them.
 
     Starts from many narrow ones and joins the two that cost least padding for as long as that is less than a

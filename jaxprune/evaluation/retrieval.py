@@ -141,7 +141,7 @@ def sentence_vectors(
 @jax.jit
 def _pool(x_BTD: Float[Array, "B T D"], own_BT: Bool[Array, "B T"]) -> Float32[Array, "B D"]:
     kept_BTD = jnp.where(own_BT[:, :, None], x_BTD.astype(jnp.float32), 0)
-    return kept_BTD.sum(axis=1) / jnp.maximum(1, own_BT.sum(axis=1, keepdims=True))
+    return kept_BTD.sum(axis=1) / jnp.maximum(1, own_BT.sum(axis=1, keepdims=True)).astype(jnp.float32)
 
 
 def nearest_is_own(

@@ -4,6 +4,7 @@ Shapes: T tokens of a context or a continuation, Q tokens that are predicted.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from jaxprune.evaluation.branching import Bucket, not_finite
 from jaxprune.evaluation.packing import Chunk, cut_chunks, make_batches, sort_into_buckets
 from jaxprune.evaluation.trees import Question, Tree, grow
 from jaxprune.hidden_states import half_of_memory
-from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM
+from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.sharding import place_params
 from jaxprune.sweep import OnTokens, ReadSection, read_ahead
 
@@ -30,10 +31,10 @@ _UNEMBEDDED = 128
 # Logits in memory at a time, in numbers.
 _LOGITS = 2**27
 
-# What compiling a block for one more shape costs, as tokens that a device could compute meanwhile: a CPU some
-# thousands, an accelerator far more.
-_COMPILING = {"cpu": 2_000}
-_COMPILING_ELSEWHERE = 100_000
+# What could be computed in the time that compiling for one more shape takes, some two seconds, in floating point
+# operations of one device.
+_COMPILING = {"cpu": 1e11}
+_COMPILING_ELSEWHERE = 2e14
 
 
 class ContinuationScore(NamedTuple):
@@ -101,7 +102,8 @@ def score_continuations(
     plan = _make_plan(model, questions)
     if not plan.trees:
         return [() for _ in questions]
-    compiling = _COMPILING.get(mesh.devices.flat[0].platform, _COMPILING_ELSEWHERE) * mesh.shape["data"]
+    compiling = _COMPILING.get(mesh.devices.flat[0].platform, _COMPILING_ELSEWHERE) * mesh.size
+    compiling /= 2 * model.num_blocks * sum(math.prod(of.shape) for of in model.tensors(block_section(0)).values())
     buckets = [
         Bucket(model, *made, mesh=mesh, dtype=jnp.dtype(dtype))
         for widths, trees in sort_into_buckets(plan.trees, compiling=compiling)
@@ -185,7 +187,7 @@ class _Scores:
         if not np.isfinite(self._nats).all():
             first = int(np.isfinite(self._nats).argmin())
             question = next(i for i, ranges in enumerate(self._plan.slots) if any(b <= first < e for b, e in ranges))
-            raise not_finite(question, "the logits", self._dtype)
+            raise not_finite(question, "the distribution of what comes next", self._dtype)
         return [
             tuple(
                 ContinuationScore(float(self._nats[b:e].sum(dtype=np.float64)), bool(self._is_likeliest[b:e].all()))

@@ -190,7 +190,7 @@ def measure_generation(
                 cut.add(everything[number][:2])
 
         def is_complete(tokens: Sequence[int], stop: tuple[str, ...] = stop) -> bool:
-            tail = str(tokenizer.decode(tokens[-_TAIL:], skip_special_tokens=True))
+            tail = str(tokenizer.decode(list(tokens[-_TAIL:]), skip_special_tokens=True))
             return any(text in tail for text in stop)
 
         generated = generator.generate(

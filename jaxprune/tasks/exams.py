@@ -38,8 +38,9 @@ def parse(record: dict, id_: str) -> ChoiceItem | None:
     question, *parts = _OPTION.split(record["input"][-1]["content"].removesuffix(_END))
     letters, choices = "".join(parts[::2]), tuple(choice.strip() for choice in parts[1::2])
     right = _RIGHT.fullmatch(record["ideal"])
-    is_clear = letters and _LETTERS.startswith(letters) and right is not None and right[1] in letters
-    if not is_clear or not all(choices) or len(set(choices)) < len(choices):
+    if right is None or right[1] not in letters or not _LETTERS.startswith(letters):
+        return None
+    if not all(choices) or len(set(choices)) < len(choices):
         return None
     return ChoiceItem(id_, question.strip() + "\n", choices, letters.index(right[1]))
 
