@@ -22,7 +22,7 @@ MESH = {"data": 1, "model": 1}
 def test_a_microbatch_holds_one_language_and_every_sequence_is_in_one():
     tokens = np.arange(7 * 3, dtype=np.int32).reshape(7, 3)
     languages = ("de", "sw", "de", "de", "sw", "ja", "de")
-    batches = make_microbatches(tokens, languages, data=1, batch_size=3)
+    batches = make_microbatches(tokens, languages, mesh=make_mesh(MESH), batch_size=3)
     assert [(b.language, b.num_sequences) for b in batches] == [("de", 3), ("de", 1), ("sw", 2), ("ja", 1)]
     assert {b.tokens_BT.shape for b in batches} == {(3, 3)}
     assert sum(b.num_tokens for b in batches) == tokens.size
@@ -32,15 +32,16 @@ def test_a_microbatch_holds_one_language_and_every_sequence_is_in_one():
 
 def test_the_batch_size_fits_the_languages():
     """Two windows of each of eight languages are no reason to compute eight rows for each."""
-    few = make_microbatches(np.zeros((16, 512), np.int32), ("a", "b", "c", "d", "e", "f", "g", "h") * 2, data=1)
+    mesh = make_mesh(MESH)
+    few = make_microbatches(np.zeros((16, 128), np.int32), ("a", "b", "c", "d", "e", "f", "g", "h") * 2, mesh=mesh)
     assert {b.tokens_BT.shape[0] for b in few} == {2}
-    many = make_microbatches(np.zeros((64, 512), np.int32), ("de",) * 64, data=1)
+    many = make_microbatches(np.zeros((64, 128), np.int32), ("de",) * 64, mesh=mesh)
     assert {b.tokens_BT.shape[0] for b in many} == {8}
 
 
 def test_batches_divide_over_the_data_axis():
     tokens = np.zeros((5, 3), np.int32)
-    batches = make_microbatches(tokens, ("de",) * 5, data=4, batch_size=3)
+    batches = make_microbatches(tokens, ("de",) * 5, mesh=make_mesh({"data": 4, "model": 1}), batch_size=3)
     assert {b.tokens_BT.shape[0] for b in batches} == {4}
     assert [b.num_sequences for b in batches] == [4, 1]
 
@@ -58,7 +59,7 @@ def test_the_sweep_is_the_forward_pass(model_type):
     }
     tokens = rng.integers(0, model.config.vocab_size, (5, 9)).astype(np.int32)
     mesh = make_mesh(MESH)
-    sweep = Sweep(model, make_microbatches(tokens, ("de",) * 5, data=1, batch_size=2), mesh=mesh, dtype=np.float32)
+    sweep = Sweep(model, make_microbatches(tokens, ("de",) * 5, mesh=mesh, batch_size=2), mesh=mesh, dtype=np.float32)
     seen = []
     sweep.run_all(weights.__getitem__, seen.append)
     hidden = np.concatenate([np.asarray(x)[: b.num_sequences] for b, x in sweep.states()])

@@ -77,6 +77,18 @@ _OF_FAMILY: dict[str, dict[str, Any]] = {
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
         "tie_word_embeddings": True,
     },
+    # The second block slides.
+    "qwen2": {
+        "architectures": ["Qwen2ForCausalLM"],
+        "attention_bias": ...,
+        "hidden_act": "silu",
+        "rms_norm_eps": 3e-3,
+        "rope_theta": 12345.0,
+        "use_sliding_window": True,
+        "sliding_window": 5,
+        "max_window_layers": 1,
+        "tie_word_embeddings": False,
+    },
 }
 
 

@@ -96,7 +96,7 @@ def build_config(
 
     Args:
       path: the file, for messages.
-      architecture: "llama", "gemma3" or "command-r".
+      architecture: "llama", "gemma3", "command-r" or "qwen2".
       metadata: all of the file's.
       tensors: all of the file's, by llama.cpp's names.
       rope_factors: by what each rotary frequency is divided (the tensor ``ROPE_FACTORS``), if the file says.
@@ -119,7 +119,6 @@ def build_config(
         "num_key_value_heads": fields.integer("attention.head_count_kv", heads),
         "max_position_embeddings": fields.integer("context_length"),
         "tie_word_embeddings": "output.weight" not in tensors,
-        "attention_bias": "blk.0.attn_q.bias" in tensors,
     }
     if config["num_hidden_layers"] > len(tensors):
         raise damaged(path, f"it claims {config['num_hidden_layers']} blocks and has {len(tensors)} tensors")
@@ -145,6 +144,7 @@ def _llama(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: M
         "architectures": ["LlamaForCausalLM"],
         "hidden_act": "silu",
         "head_dim": head_dim,
+        "attention_bias": "blk.0.attn_q.bias" in tensors,
         "mlp_bias": "blk.0.ffn_gate.bias" in tensors,
         "rms_norm_eps": fields.number("attention.layer_norm_rms_epsilon"),
         "rope_theta": fields.number("rope.freq_base", 10000.0),
@@ -172,6 +172,7 @@ def _gemma3(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: 
         "architectures": ["Gemma3ForCausalLM"],
         "hidden_activation": "gelu_pytorch_tanh",
         "head_dim": head_dim,
+        "attention_bias": "blk.0.attn_q.bias" in tensors,
         # No key says it: the 27B model alone, known by its 62 blocks, divides by another width than a head's.
         "query_pre_attn_scalar": hidden_size // heads if num_blocks == 62 else head_dim,
         "final_logit_softcapping": softcap or None,
@@ -193,6 +194,7 @@ def _command_r(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensor
         "model_type": "cohere",
         "architectures": ["CohereForCausalLM"],
         "hidden_act": "silu",
+        "attention_bias": "blk.0.attn_q.bias" in tensors,
         "use_qk_norm": "blk.0.attn_q_norm.weight" in tensors,
         "logit_scale": fields.number("logit_scale"),
         "layer_norm_eps": fields.number("attention.layer_norm_epsilon"),
@@ -201,7 +203,21 @@ def _command_r(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensor
     }
 
 
-_BUILDERS = {"llama": _llama, "gemma3": _gemma3, "command-r": _command_r}
+def _qwen2(fields: _Fields, config: Mapping[str, Any], head_dim: int, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    fields.require("attention.sliding_window", 0)
+    return {
+        "model_type": "qwen2",
+        "architectures": ["Qwen2ForCausalLM"],
+        "hidden_act": "silu",
+        "head_dim": head_dim,
+        "rms_norm_eps": fields.number("attention.layer_norm_rms_epsilon"),
+        "rope_theta": fields.number("rope.freq_base", 10000.0),
+        "rope_scaling": _linear_scaling(fields),
+        "use_sliding_window": False,  # llama.cpp knows none in this architecture
+    }
+
+
+_BUILDERS = {"llama": _llama, "gemma3": _gemma3, "command-r": _command_r, "qwen2": _qwen2}
 
 
 def _linear_scaling(fields: _Fields) -> dict[str, Any] | None:

@@ -40,6 +40,7 @@ BLOCK_TENSORS = {
         "post_ffw_norm": "post_feedforward_layernorm",
     },
     "command-r": _COMMON | _QK_NORM,
+    "qwen2": _COMMON | {"ffn_norm": "post_attention_layernorm"},
 }
 
 
@@ -56,7 +57,7 @@ def huggingface_name(architecture: str, name: str) -> str | None:
 def restoration(architecture: str, name: str, num_heads: int, num_kv_heads: int) -> tuple[Restore, int]:
     """Returns what turns the stored tensor into Hugging Face's, and what divides its number of rows.
 
-    Command R is stored as it is: both sides rotate neighbouring pairs there, so nothing needs to move.
+    Both sides rotate the same pairs in Command R (neighbours) and Qwen 2 (halves), so nothing needs to move there.
     """
     if architecture == "llama" and ".attn_q." in name:
         return functools.partial(unpermute, num_heads=num_heads), 2 * num_heads

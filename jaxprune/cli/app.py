@@ -19,7 +19,20 @@ import rich.markup
 import typer
 
 import jaxprune
-from jaxprune.cli import analyze, compare, console, convert, evaluate, generate, perplexity, plan, prune, snr, study
+from jaxprune.cli import (
+    analyze,
+    compare,
+    console,
+    convert,
+    evaluate,
+    generate,
+    perplexity,
+    plan,
+    prune,
+    report,
+    snr,
+    study,
+)
 from jaxprune.cli.termination import HINT, ended_by_sigterm
 from jaxprune.errors import RequestError, refusal
 
@@ -60,6 +73,7 @@ app.command("snr")(snr.command)
 app.command("compare")(compare.command)
 app.command("evaluate")(evaluate.command)
 app.command("study")(study.command)
+app.command("report")(report.command)
 app.command("generate")(generate.command)
 app.command("plan")(plan.command)
 app.add_typer(analyze.app, name="analyze")

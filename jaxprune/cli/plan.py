@@ -11,8 +11,8 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            help="The model: a name (llama-3-8b, llama-3-70b, aya-23-8b, aya-23-35b), a config.json or the folder of "
-            "one, or whatever prune takes; its weights are not read.",
+            help="The model: a name (llama-3-8b, llama-3-70b, aya-23-8b, aya-23-35b, qwen2.5-0.5b), a config.json or "
+            "the folder of one, or whatever prune takes; its weights are not read.",
             metavar="MODEL",
             show_default=False,
         ),

@@ -143,7 +143,7 @@ def token_losses(
     """
     languages = [language for language, tokens in windows.items() for _ in tokens]
     tokens_NT = np.concatenate(list(windows.values()))
-    batches = make_microbatches(tokens_NT, languages, data=mesh.shape["data"])
+    batches = make_microbatches(tokens_NT, languages, mesh=mesh)
     sweep = Sweep(model, batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes)
     sweep.run_all(read, on_tokens)
     with together():

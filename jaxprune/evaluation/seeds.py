@@ -8,6 +8,7 @@ Shapes: S seeds of a calibration, N items, the same for all models and in the sa
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Num
@@ -40,6 +41,24 @@ class SeededDifference:
     seeds: tuple[int, int]
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one measure adds to a criterion: ``weight`` times its difference.
+
+    Attributes:
+      weight: of a unit of the measure (a nat a token, a point of accuracy).
+      first_SN: totals (nats of a window, score of an answer) of the first calibration. A single seed counts as a model
+        without any (dense, or pruned by magnitude), whose spread is zero.
+      second_RN: the same of the second.
+      counts_N: tokens of each window; ones for a plain mean.
+    """
+
+    weight: float
+    first_SN: Num[np.ndarray, "S N"]
+    second_RN: Num[np.ndarray, "R N"]
+    counts_N: Num[np.ndarray, " N"]
+
+
 def difference_over_seeds(
     first_SN: Num[np.ndarray, "S N"], second_SN: Num[np.ndarray, "R _N"], counts_N: Num[np.ndarray, " _N"]
 ) -> SeededDifference:
@@ -61,25 +80,41 @@ def difference_over_seeds(
     """
     check_pairs(first_SN, second_SN)
     check_pairs(first_SN, counts_N)
-    items = len(counts_N)
-    if items < 2 or not (np.isfinite(first_SN).all() and np.isfinite(second_SN).all()):
-        raise RequestError(
-            f"a difference over seeds needs two items at least, all of them finite, and got {items}; evaluate on more, "
-            "and leave out points that failed."
-        )
-    counts_N = counts_N.astype(np.float64)
-    differences_N = first_SN.mean(axis=0, dtype=np.float64) - second_SN.mean(axis=0, dtype=np.float64)
-    of_items = standard_error(differences_N, counts_N) ** 2
-    variances = [(of_items, items - 1)]
-    for totals_SN in (first_SN, second_SN):
-        seeds = len(totals_SN)
-        if seeds > 1:
-            means_S = totals_SN.sum(axis=1, dtype=np.float64) / counts_N.sum()
-            variances.append((float(np.var(means_S, ddof=1)) / seeds, seeds - 1))
+    return criterion_over_seeds([Part(1.0, first_SN, second_SN, counts_N)])
+
+
+def criterion_over_seeds(parts: Sequence[Part]) -> SeededDifference:
+    """Compares two calibrations by a weighted sum of measures, as ``difference_over_seeds`` does by one.
+
+    Items of different measures are drawn independently of each other, so their variances add up. A seed is one model,
+    whatever it is measured by: what it does to the whole sum is its spread.
+
+    Args:
+      parts: the same seeds in all of them, in the same order.
+
+    Raises:
+      RequestError: as ``difference_over_seeds``.
+    """
+    value, items = 0.0, 0
+    variances: list[tuple[float, int]] = []
+    of_seeds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for part in parts:
+        items += _check(part)
+        counts_N = part.counts_N.astype(np.float64)
+        totals = [totals.astype(np.float64) for totals in (part.first_SN, part.second_RN)]
+        differences_N = totals[0].mean(axis=0) - totals[1].mean(axis=0)
+        variances.append(((part.weight * standard_error(differences_N, counts_N)) ** 2, len(counts_N) - 1))
+        value += part.weight * float(differences_N.sum() / counts_N.sum())
+        for means, totals_SN in zip(of_seeds, totals, strict=True):
+            means.append(part.weight * totals_SN.sum(axis=1) / counts_N.sum())
+    of_items = sum(variance for variance, _ in variances)
+    seeds = (len(parts[0].first_SN), len(parts[0].second_RN))
+    for means, number in zip(of_seeds, seeds, strict=True):
+        if number > 1:
+            variances.append((float(np.var(np.sum(means, axis=0), ddof=1)) / number, number - 1))
     total = sum(variance for variance, _ in variances)
     # Without any variance the models agree on all items, and every number of degrees says the same.
     freedom = total**2 / sum(variance**2 / of for variance, of in variances) if total > 0 else items - 1
-    value = float(differences_N.sum() / counts_N.sum())
     interval, p_value = student(value, total**0.5, freedom)
     return SeededDifference(
         value=value,
@@ -88,5 +123,20 @@ def difference_over_seeds(
         error_of_items=of_items**0.5,
         error_of_seeds=max(0.0, total - of_items) ** 0.5,
         items=items,
-        seeds=(len(first_SN), len(second_SN)),
+        seeds=seeds,
     )
+
+
+def _check(part: Part) -> int:
+    """Returns the number of a part's items.
+
+    Raises:
+      RequestError: there are fewer than two, or one is not finite.
+    """
+    items = len(part.counts_N)
+    if items < 2 or not (np.isfinite(part.first_SN).all() and np.isfinite(part.second_RN).all()):
+        raise RequestError(
+            f"a difference over seeds needs two items at least, all of them finite, and got {items}; evaluate on more, "
+            "and leave out points that failed."
+        )
+    return items

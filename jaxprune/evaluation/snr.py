@@ -56,7 +56,7 @@ def signal_to_noise(
       RequestError: the output of a block is not finite.
     """
     of_windows = [language for language, tokens in windows.items() for _ in tokens]
-    batches = make_microbatches(np.concatenate(list(windows.values())), of_windows, data=mesh.shape["data"])
+    batches = make_microbatches(np.concatenate(list(windows.values())), of_windows, mesh=mesh)
     # Two models' hidden states are kept.
     host_bytes = half_of_memory() // 2
     dense, pruned = (Sweep(model, batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes) for _ in range(2))

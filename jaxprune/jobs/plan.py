@@ -84,7 +84,7 @@ def plan(
             f"{len(topology.devices)}; ask for a smaller mesh."
         )
     mesh = lay_out(topology.devices[:needed], sizes)
-    rows = batch_rows([num_sequences], length, data=sizes["data"])
+    rows = batch_rows([num_sequences], length, mesh=mesh)
     passes = -(-num_sequences // rows)
     work = Work(model, method, pattern, mesh, passes, rows, length, dtype, compute_dtype)
     phases = plan_phases(work, topology.chip, report)

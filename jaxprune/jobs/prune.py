@@ -211,7 +211,7 @@ def _start_sweep(
             writers.weights.write(EMBED, read(EMBED))
         if calibration is None:
             return None
-        batches = make_microbatches(calibration.tokens_NT, calibration.languages, data=mesh.shape["data"])
+        batches = make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh)
         sweep = Sweep(checkpoint.model, batches, mesh=mesh, dtype=compute_dtype, host_bytes=host_bytes)
         sweep.embed(read)
         return sweep

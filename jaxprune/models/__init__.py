@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxprune.errors import RequestError
-from jaxprune.models import cohere, gemma3, llama
+from jaxprune.models import cohere, gemma3, llama, qwen2
 from jaxprune.models.causal_lm import CausalLM, Family
 from jaxprune.models.fields import with_defaults
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (cohere.COHERE, gemma3.GEMMA3, llama.LLAMA)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (cohere.COHERE, gemma3.GEMMA3, llama.LLAMA, qwen2.QWEN2)
+}
 
 
 def build_model(config: Mapping[str, Any]) -> CausalLM:

@@ -47,10 +47,6 @@ def read_config(values: Mapping[str, Any]) -> CohereConfig:
     fields = ConfigFields("cohere", values)
     fields.require("hidden_act", "silu")
     hidden_size, heads = fields.take_size("hidden_size"), fields.take_size("num_attention_heads")
-    if not fields.has("head_dim") and hidden_size % heads:
-        raise fields.unsupported(
-            f"hidden_size = {hidden_size}", f"a multiple of num_attention_heads = {heads}, or a head_dim"
-        )
     config = CohereConfig(
         vocab_size=fields.take_size("vocab_size"),
         hidden_size=hidden_size,
@@ -58,7 +54,7 @@ def read_config(values: Mapping[str, Any]) -> CohereConfig:
         num_hidden_layers=fields.take_size("num_hidden_layers"),
         num_attention_heads=heads,
         num_key_value_heads=fields.take_size("num_key_value_heads"),
-        head_dim=fields.take_size("head_dim") if fields.has("head_dim") else hidden_size // heads,
+        head_dim=fields.take_head_dim(hidden_size, heads),
         layer_norm_eps=fields.take_number("layer_norm_eps"),
         rotary=read_rotary(fields.take_fields("rope_parameters")),
         attention_bias=fields.take_flag("attention_bias"),

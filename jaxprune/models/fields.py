@@ -119,6 +119,17 @@ class ConfigFields:
             raise self.unsupported(f"{key} = {value!r}", "true or false")
         return value
 
+    def take_head_dim(self, hidden_size: int, num_attention_heads: int) -> int:
+        """Returns ``head_dim``, which models whose heads make up the hidden size may leave out."""
+        if self.has("head_dim"):
+            return self.take_size("head_dim")
+        if hidden_size % num_attention_heads:
+            raise self.unsupported(
+                f"hidden_size = {hidden_size}",
+                f"a multiple of num_attention_heads = {num_attention_heads}, or a head_dim",
+            )
+        return hidden_size // num_attention_heads
+
     def take_fields(self, key: str) -> "ConfigFields":
         """Returns the fields of the object that ``key`` stands for."""
         value = self.take(key)

@@ -18,10 +18,8 @@ from jaxprune.models.causal_lm import Family, linear_names
 from jaxprune.models.fields import ConfigFields, check_heads
 from jaxprune.models.layers import Embedding, Linear, OutputLayer, RMSNorm
 from jaxprune.models.rotary import Rotary, read_rotary, rotate
+from jaxprune.models.windows import FULL, SLIDING, Windows, read_windows, window_constant
 from jaxprune.typing import Activations, Constants
-
-_SLIDING, _FULL = "sliding_attention", "full_attention"
-_UNBOUNDED = np.iinfo(np.int32).max
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,6 @@ class Gemma3Config:
     Where a ``config.json`` leaves one out, it is what transformers' class says (``fields.with_defaults``).
 
     Attributes:
-      windows: for each block, how many tokens a token sees, itself included; None for all before it.
       rotary: for each block.
     """
 
@@ -44,7 +41,7 @@ class Gemma3Config:
     head_dim: int
     rms_norm_eps: float
     query_pre_attn_scalar: float
-    windows: tuple[int | None, ...]
+    windows: Windows
     rotary: tuple[Rotary, ...]
     attention_bias: bool
     final_logit_softcapping: float | None
@@ -60,15 +57,9 @@ def read_config(values: Mapping[str, Any]) -> Gemma3Config:
     for key in ("sliding_window_pattern", "_sliding_window_pattern"):
         fields.discard(key)  # layer_types says it
     num_blocks = fields.take_size("num_hidden_layers")
-    kinds = fields.take("layer_types")
-    if len(kinds) != num_blocks or not {_SLIDING, _FULL}.issuperset(kinds):
-        raise fields.unsupported(
-            f"layer_types = {kinds!r}",
-            f"{_SLIDING!r} or {_FULL!r} for each of {num_blocks} num_hidden_layers",
-        )
-    window = fields.take_size("sliding_window") if _SLIDING in kinds else fields.discard("sliding_window")
+    windows = read_windows(fields, num_blocks)
     rope = fields.take_fields("rope_parameters")
-    rotary = {kind: read_rotary(rope.take_fields(kind)) for kind in (_SLIDING, _FULL)}
+    sliding, full = (read_rotary(rope.take_fields(kind)) for kind in (SLIDING, FULL))
     rope.finish()
     softcap = "final_logit_softcapping"
     config = Gemma3Config(
@@ -81,8 +72,8 @@ def read_config(values: Mapping[str, Any]) -> Gemma3Config:
         head_dim=fields.take_size("head_dim"),
         rms_norm_eps=fields.take_number("rms_norm_eps"),
         query_pre_attn_scalar=fields.take_number("query_pre_attn_scalar"),
-        windows=tuple(window if kind == _SLIDING else None for kind in kinds),
-        rotary=tuple(rotary[kind] for kind in kinds),
+        windows=windows,
+        rotary=tuple(full if window is None else sliding for window in windows),
         attention_bias=fields.take_flag("attention_bias"),
         final_logit_softcapping=fields.take_number(softcap) if fields.has(softcap) else None,
         tie_word_embeddings=fields.take_flag("tie_word_embeddings"),
@@ -97,11 +88,10 @@ def read_config(values: Mapping[str, Any]) -> Gemma3Config:
 
 
 def constants(config: Gemma3Config, index: int) -> Constants:
-    """Returns the block's rotary frequencies and its window: beyond any sequence if the block sees all."""
-    window = config.windows[index]
+    """Returns the block's rotary frequencies and its window."""
     return {
         "frequencies": config.rotary[index].frequencies(config.head_dim),
-        "window": np.array(_UNBOUNDED if window is None else min(window, _UNBOUNDED), np.int32),
+        "window": window_constant(config.windows[index]),
     }
 
 

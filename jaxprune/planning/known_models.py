@@ -60,5 +60,20 @@ KNOWN: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 64,
         "rope_theta": 8000000.0,
     },
+    "qwen2.5-0.5b": {
+        "model_type": "qwen2",
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "use_sliding_window": False,
+        "tie_word_embeddings": True,
+        "vocab_size": 151936,
+        "max_position_embeddings": 32768,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+    },
 }
 """``config.json`` values of models that a user may name without having them."""

@@ -4,16 +4,16 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxprune.errors import RequestError
+from jaxprune.studies.colours import PALETTE, language_colours
+from jaxprune.studies.figure_files import KINDS, save_figure
 from jaxprune.studies.heatmap import require_matplotlib
 
-_SUFFIXES = (".png", ".svg")
-# Okabe and Ito's colours, which all common kinds of colour blindness tell apart, without their yellow, which white
-# paper does not. More lines than these get other strokes, and every line its own marks.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# More lines than colours get other strokes, and every line its own marks.
 _STROKES = ("-", "--", ":")
 _MARKS = "osD^vPX*"
 
@@ -25,7 +25,7 @@ def check_figure(path: Path, *, overwrite: bool) -> None:
       RequestError: matplotlib is missing, the name ends otherwise than in .png or .svg, or the file exists.
     """
     require_matplotlib()
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in KINDS:
         raise RequestError(f"the figure {path} ends in {path.suffix!r}; name it FILE.png or FILE.svg.")
     if path.is_dir() or (path.exists() and not overwrite):
         raise RequestError(f"the figure {path} exists; choose another name, or replace the file with --overwrite.")
@@ -54,13 +54,18 @@ def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
     Args:
       path: PNG or SVG to write; it is complete or not there.
     """
+    save_figure(depth_figure(title, panels), path)
+
+
+def depth_figure(title: str, panels: Sequence[Panel]) -> Any:
+    """Returns the figure that ``draw_depth`` writes."""
     require_matplotlib()
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(1.6 + 4.2 * len(panels), 4.2), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    colours = language_colours(language for panel in panels for language in panel.decibels)
     for axes, panel in zip(grid, panels, strict=True):
         for i, (language, of_blocks) in enumerate(panel.decibels.items()):
             values = np.where(np.isfinite(of_blocks), of_blocks, np.nan)
@@ -69,8 +74,8 @@ def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
                 range(len(values)),
                 values,
                 label=f"{language} ({identical} of {len(values)} identical)" if identical else language,
-                color=_COLOURS[i % len(_COLOURS)],
-                linestyle=_STROKES[i // len(_COLOURS) % len(_STROKES)],
+                color=colours[language],
+                linestyle=_STROKES[i // len(PALETTE) % len(_STROKES)],
                 marker=_MARKS[i % len(_MARKS)],
                 markersize=4,
                 linewidth=1.4,
@@ -82,11 +87,4 @@ def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
     grid[0].set_ylabel("signal-to-noise ratio of the block's output (dB)")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     figure.legend(handles=grid[0].get_lines(), frameon=False, fontsize=9, loc="outside right center")
-    kind = path.suffix.lower().removeprefix(".")
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": "jaxprune"}):
-            figure.savefig(partial, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return figure

@@ -39,11 +39,17 @@ COMMAND_R = {
     "logit_scale": 0.37,
     "rope.scaling.type": "none",
 }
+_NOT_IN_QWEN = ("attention.key_length", "attention.value_length", "rope.dimension_count", "vocab_size")
+QWEN = {key: value for key, value in LLAMA.items() if key not in _NOT_IN_QWEN} | {
+    "attention.head_count": 6,
+    "attention.head_count_kv": 2,
+}
+VALUES = {"llama": LLAMA, "gemma3": GEMMA, "command-r": COMMAND_R, "qwen2": QWEN}
 
 
 def shapes(architecture: str = "llama", *, is_tied: bool = True) -> dict[str, tuple[int, ...]]:
     """Every tensor of a tiny model, by llama.cpp's names; matrices are [rows, columns]."""
-    heads, kv_heads = (6, 2) if architecture == "command-r" else (HEADS, KV_HEADS)
+    heads, kv_heads = (6, 2) if architecture in ("command-r", "qwen2") else (HEADS, KV_HEADS)
     block = {
         "attn_norm": (HIDDEN,),
         "attn_q": (heads * HEAD_DIM, HIDDEN),
@@ -57,12 +63,15 @@ def shapes(architecture: str = "llama", *, is_tied: bool = True) -> dict[str, tu
     if architecture == "gemma3":
         norms = {"attn_q_norm": (HEAD_DIM,), "attn_k_norm": (HEAD_DIM,)}
         block |= norms | dict.fromkeys(("post_attention_norm", "ffn_norm", "post_ffw_norm"), (HIDDEN,))
-    elif architecture == "llama":
+    elif architecture != "command-r":
         block["ffn_norm"] = (HIDDEN,)
     model = {"token_embd.weight": (VOCAB, HIDDEN), "output_norm.weight": (HIDDEN,)}
     if not is_tied:
         model["output.weight"] = (VOCAB, HIDDEN)
-    return model | {f"blk.{i}.{name}.weight": shape for i in range(BLOCKS) for name, shape in block.items()}
+    tensors = {f"{name}.weight": shape for name, shape in block.items()}
+    if architecture == "qwen2":
+        tensors |= {f"{name}.bias": block[name][:1] for name in ("attn_q", "attn_k", "attn_v")}
+    return model | {f"blk.{i}.{name}": shape for i in range(BLOCKS) for name, shape in tensors.items()}
 
 
 def random_tensors(architecture: str = "llama", *, is_tied: bool = True, seed: int = 5) -> dict[str, np.ndarray]:

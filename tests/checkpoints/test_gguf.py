@@ -4,12 +4,16 @@ import gguf
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
+import transformers
 from gguf import GGMLQuantizationType as Kind
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from jaxprune.checkpoints import open_checkpoint
 from jaxprune.checkpoints.gguf import GGUFFile
 from jaxprune.checkpoints.tensors import TensorStore
 from jaxprune.errors import RequestError
+from tests.checkpoints.folders import logits_of
 from tests.checkpoints.gguf_writing import (
     BLOCKS,
     COMMAND_R,
@@ -19,13 +23,15 @@ from tests.checkpoints.gguf_writing import (
     HIDDEN,
     KV_HEADS,
     LLAMA,
+    QWEN,
+    VALUES,
     random_tensors,
     write,
 )
+from tests.models.reference import assert_close
 
 # The package has a class for each type that it can dequantize.
 QUANTIZED = [kind for kind in gguf.GGML_QUANT_SIZES if hasattr(gguf.quants, kind.name) and kind != Kind.BF16]
-VALUES = {"llama": LLAMA, "gemma3": GEMMA, "command-r": COMMAND_R}
 
 
 def raw_blocks(kind, rows, columns, seed=11):
@@ -112,7 +118,7 @@ def test_llama_query_and_key_rows_and_biases_are_put_back_in_order(tmp_path):
     assert file.config()["attention_bias"]
 
 
-@pytest.mark.parametrize("architecture", ["gemma3", "command-r"])
+@pytest.mark.parametrize("architecture", ["gemma3", "command-r", "qwen2"])
 def test_other_architectures_keep_their_rows(tmp_path, architecture):
     tensors = random_tensors(architecture)
     file = GGUFFile(write(tmp_path / "a.gguf", tensors, architecture, VALUES[architecture]))
@@ -121,6 +127,39 @@ def test_other_architectures_keep_their_rows(tmp_path, architecture):
             file.read(f"model.layers.1.self_attn.{letter}_proj.weight"),
             tensors[f"blk.1.attn_{letter}.weight"],
         )
+        if architecture == "qwen2":
+            found = file.read(f"model.layers.1.self_attn.{letter}_proj.bias")
+            np.testing.assert_array_equal(found, tensors[f"blk.1.attn_{letter}.bias"])
+
+
+def test_a_qwen_computes_what_transformers_reads_from_its_file(tmp_path):
+    tensors = random_tensors("qwen2", is_tied=False)
+    path = write(tmp_path / "a.gguf", tensors, "qwen2", QWEN, tokens=True)
+    with torch.device("meta"):  # for the names of its parameters
+        config = transformers.AutoConfig.for_model(**GGUFFile(path).config())
+        skeleton = transformers.AutoModelForCausalLM.from_config(config)
+    read = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=skeleton)
+    theirs = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**read["config"]))
+    theirs.load_state_dict(read["tensors"])
+    tokens = np.arange(20, dtype=np.int32).reshape(2, 10)
+    with torch.no_grad():
+        wanted = theirs(torch.tensor(tokens)).logits.numpy()
+    assert_close(logits_of(open_checkpoint(str(path)), tokens), wanted, relative=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("blk.1.attn_output.bias", np.ones(HIDDEN, np.float32), "model.layers.1.self_attn.o_proj.bias"),
+        ("blk.1.attn_k.bias", None, "model.layers.1.self_attn.k_proj.bias"),
+    ],
+)
+def test_a_qwen_has_three_biases_a_block_no_more_and_no_less(tmp_path, name, values, said):
+    tensors = {key: value for key, value in random_tensors("qwen2").items() if key != name}
+    if values is not None:
+        tensors[name] = values
+    with pytest.raises(RequestError, match=said):
+        open_checkpoint(str(write(tmp_path / "a.gguf", tensors, "qwen2", QWEN)))
 
 
 def test_command_r_norms_of_heads_have_a_row_for_each(tmp_path):

@@ -13,9 +13,7 @@ from jaxprune.checkpoints.gguf_config import build_config
 from jaxprune.checkpoints.gguf_header import TensorRecord
 from jaxprune.errors import RequestError
 from jaxprune.models import build_model
-from tests.checkpoints.gguf_writing import COMMAND_R, GEMMA, LLAMA, random_tensors, write
-
-VALUES = {"llama": LLAMA, "gemma3": GEMMA, "command-r": COMMAND_R}
+from tests.checkpoints.gguf_writing import LLAMA, VALUES, random_tensors, write
 
 
 def config_of(tmp_path, architecture="llama", changes=None, tensors=None, **options):
@@ -66,13 +64,22 @@ def test_what_llama_files_leave_out_has_the_defaults_of_llama_cpp(tmp_path):
     assert config["tie_word_embeddings"]
 
 
+def test_a_qwen_configuration_is_that_of_one_whose_blocks_see_all(tmp_path):
+    config = config_of(tmp_path, "qwen2")
+    assert config["model_type"] == "qwen2"
+    assert "attention_bias" not in config  # which no Qwen 2 has: three of its linears have one always
+    found = build_model(config).config
+    assert (found.head_dim, found.rms_norm_eps, found.rotary.theta) == (8, 0.003, 12345.0)
+    assert (found.tie_word_embeddings, found.windows) == (True, (None, None))
+
+
 @pytest.mark.parametrize("architecture", VALUES)
 def test_the_models_of_this_project_and_transformers_read_it(tmp_path, architecture):
     config = config_of(tmp_path, architecture)
     model = build_model(config)
     assert (model.num_blocks, model.config.hidden_size, model.config.vocab_size) == (2, 48, 37)
     read = transformers.AutoConfig.for_model(**config)
-    heads = 6 if architecture == "command-r" else 3
+    heads = 6 if architecture in ("command-r", "qwen2") else 3
     assert (read.num_attention_heads, read.max_position_embeddings) == (heads, 777)
     rope = read.rope_parameters
     assert (rope["full_attention"] if architecture == "gemma3" else rope)["rope_theta"] == 12345.0
@@ -196,6 +203,9 @@ def test_the_dtype_is_that_of_all_tensors_or_float32(tmp_path):
         ("llama", {"block_count": 2**27}, "134217728 blocks"),
         ("gemma3", {"attention.sliding_window_pattern": [True, False, True]}, "one value for 2 blocks"),
         ("gemma3", {"rope.freq_base": None}, "rope.freq_base"),
+        ("qwen2", {"attention.sliding_window": 4096}, "sliding_window = 4096"),
+        ("qwen2", {"rope.scaling.type": "yarn"}, "'yarn'"),
+        ("qwen2", {"pooling_type": 3}, "qwen2.pooling_type"),
         ("command-r", {"attention.key_length": 4, "attention.value_length": 4}, "key_length = 4"),
         ("command-r", {"logit_scale": None}, "logit_scale"),
     ],
@@ -207,7 +217,7 @@ def test_values_that_are_not_supported_are_named(tmp_path, architecture, changes
 
 def test_unknown_architectures_and_parts_of_models_are_refused(tmp_path):
     other = write(tmp_path / "a.gguf", random_tensors(), "mamba", LLAMA)
-    with pytest.raises(RequestError, match=r"'mamba'.*command-r, gemma3, llama"):
+    with pytest.raises(RequestError, match=r"'mamba'.*command-r, gemma3, llama, qwen2"):
         GGUFFile(other)
     part = write(tmp_path / "b.gguf", random_tensors(), plain={"split.count": 3, "split.no": 0})
     with pytest.raises(RequestError, match=r"3 parts.*llama-gguf-split --merge"):

@@ -1,6 +1,8 @@
 """Tokenizers rebuilt from GGUF metadata; the real ones are compared with transformers' elsewhere."""
 
+import json
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import transformers
 from jaxprune.checkpoints.gguf_tokenizer import build_tokenizer, implied_merges
 from jaxprune.errors import RequestError
 from tests.checkpoints.gguf_writing import BYTE_LEVEL
+from tests.tiny import generated_text, tiny_tokenizer
 
 PATH = Path("model.gguf")
 
@@ -100,6 +103,29 @@ def test_the_start_token_is_added_where_the_file_or_its_family_says():
     assert pieces(byte_level(pre="llama-bpe", bos_token_id=None), "ab") == ["ab"]
     assert pieces(sentencepiece(), "ab")[0] == "<s>"
     assert pieces(sentencepiece(add_bos_token=False), "ab")[0] != "<s>"
+
+
+def test_qwen_pieces_are_those_of_transformers():
+    model = json.loads(tiny_tokenizer().to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    merges = [" ".join(merge) for merge in model["merges"]]
+    ours = byte_level(pre="qwen2", tokens=tokens, token_type=None, merges=merges, bos_token_id=2, eos_token_id=1)
+    theirs = transformers.Qwen2Tokenizer(
+        vocab=model["vocab"],
+        merges=[tuple(merge) for merge in model["merges"]],
+        **dict.fromkeys(("unk_token", "eos_token", "pad_token"), "<eos>"),
+    )
+    texts = [
+        generated_text(3),
+        "I'm, WE'LL, they'd've",
+        "1234 ４２ ½ 百二十 e\u0301 \u1100\u1161",
+        "one\r\n\n  two\t three   \n",
+        " !?<eos>...a",
+    ]
+    for text in texts:
+        found = ours(text)["input_ids"]
+        assert found == theirs(text)["input_ids"]
+        assert ours.decode(found) == unicodedata.normalize("NFC", text)
 
 
 def test_special_tokens_have_their_roles_and_are_skipped_in_text():

@@ -18,11 +18,12 @@ from tests.models.reference import Pair, logits, make_pair
 from tests.tiny import VOCAB_SIZE, tiny_config, tiny_params
 
 NEW_TOKENS = 40
-# Untied, because a tied model of random weights says one token again and again. Gemma's windows are 5 tokens long.
+# Untied, because a tied model of random weights says one token again and again. Windows are 5 tokens long.
 CHANGES = {
     "llama": {},
     "cohere": {"tie_word_embeddings": False, "use_qk_norm": True},
     "gemma3_text": {"tie_word_embeddings": False},
+    "qwen2": {},
 }
 ONE_DEVICE = {"data": 1, "model": 1}
 

@@ -89,6 +89,32 @@ _GEMMA: dict[str, Any] = {
     "use_cache": True,
     "vocab_size": 262144,
 }
+_QWEN: dict[str, Any] = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "attention_dropout": 0.0,
+    "bos_token_id": 151643,
+    "eos_token_id": 151643,
+    "hidden_act": "silu",
+    "hidden_size": 896,
+    "initializer_range": 0.02,
+    "intermediate_size": 4864,
+    "max_position_embeddings": 32768,
+    "max_window_layers": 24,
+    "model_type": "qwen2",
+    "num_attention_heads": 14,
+    "num_hidden_layers": 24,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 1000000.0,
+    "sliding_window": 32768,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.40.1",
+    "use_cache": True,
+    "use_mrope": False,
+    "use_sliding_window": False,
+    "vocab_size": 151936,
+}
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "Llama-3-8B": _LLAMA,
@@ -182,5 +208,22 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "sliding_window": 1024,
         "transformers_version": "5.0.0",
         "vocab_size": 262208,
+    },
+    "Qwen2.5-0.5B": _QWEN,
+    "Qwen2.5-0.5B-Instruct": {key: value for key, value in _QWEN.items() if key != "use_mrope"}
+    | {"eos_token_id": 151645, "max_window_layers": 21, "transformers_version": "4.43.1"},
+    "Qwen2.5-7B-Instruct": {key: value for key, value in _QWEN.items() if key != "use_mrope"}
+    | {
+        "eos_token_id": 151645,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "max_window_layers": 28,
+        "num_attention_heads": 28,
+        "num_hidden_layers": 28,
+        "num_key_value_heads": 4,
+        "sliding_window": 131072,
+        "tie_word_embeddings": False,
+        "transformers_version": "4.43.1",
+        "vocab_size": 152064,
     },
 }

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+import transformers
 
 from jaxprune.models import FAMILIES, build_model, layers
 from jaxprune.models.causal_lm import block_section
@@ -99,6 +100,8 @@ def test_a_block_lets_no_token_see_its_future(model_type):
     """The gradient of each output by each input is zero exactly where the input may not be seen."""
     config = tiny_config(model_type)
     model, params = build_model(config), tiny_params(config, seed=0)
+    theirs = transformers.AutoConfig.for_model(**tiny_config(model_type)).to_dict()
+    kinds = theirs.get("layer_types") or ["full_attention"] * model.num_blocks
     num_tokens = 9
     x = jax.random.normal(jax.random.key(0), (num_tokens, config["hidden_size"]))
     cotangents = jnp.eye(num_tokens)[:, :, None] * jax.random.normal(jax.random.key(1), (1, 1, x.shape[1]))
@@ -110,5 +113,5 @@ def test_a_block_lets_no_token_see_its_future(model_type):
 
     for index in range(model.num_blocks):
         seen = np.asarray(gradients(params[block_section(index)], model.constants(index)) != 0).any(axis=-1)
-        slides = config.get("layer_types", ["full_attention"] * model.num_blocks)[index] == "sliding_attention"
-        np.testing.assert_array_equal(seen, visible(num_tokens, config["sliding_window"] if slides else None))
+        window = config["sliding_window"] if kinds[index] == "sliding_attention" else None
+        np.testing.assert_array_equal(seen, visible(num_tokens, window))

@@ -56,7 +56,7 @@ def test_attention_in_pieces_equals_plain_attention(kv_heads, window):
             assert_close(found, wanted[row, start[row] : start[row] + counts[row]], relative=1e-5)
 
 
-@pytest.mark.parametrize("model_type", ["cohere", "gemma3_text"])
+@pytest.mark.parametrize("model_type", ["cohere", "gemma3_text", "qwen2"])
 def test_blocks_in_pieces_equal_the_whole(model_type):
     config = tiny_config(model_type)
     model, params = build_model(config), tiny_params(config, seed=0)

@@ -45,6 +45,7 @@ def test_rotary_parameters_of_published_configurations():
     assert rotary("Aya-23-35B") == Rotary(theta=8000000.0, scaling=None)
     local = Rotary(theta=10000.0, scaling=None)
     assert rotary("Gemma-3-1B-it") == (((local,) * 5 + (Rotary(theta=1e6, scaling=None),)) * 5)[:26]
+    assert rotary("Qwen2.5-0.5B") == Rotary(theta=1e6, scaling=None)
     full = Rotary(theta=1e6, scaling=LinearScaling(factor=8.0))
     assert rotary("Gemma-3-4B, text")[4:7] == (local, full, local)
 
@@ -129,6 +130,18 @@ _OF_FAMILY = {
         {"layer_types": ["sliding_attention", "full_attention", "chunked_attention"]},
         {"rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}},
     ],
+    "qwen2": [
+        {"hidden_act": "gelu"},
+        {"attention_bias": True},
+        {"use_mrope": True},
+        {"use_sliding_window": "yes"},
+        {"sliding_window": 0},
+        {"max_window_layers": "all"},
+        {"layer_types": ["sliding_attention"]},
+        {"layer_types": ["full_attention", "chunked_attention"]},
+        {"num_attention_heads": 9},
+        {"num_key_value_heads": 7},
+    ],
 }
 
 
@@ -174,6 +187,32 @@ def test_a_sliding_window_that_no_block_has_may_be_null():
     assert build_model(config).config.windows == (None,) * 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "windows"),
+    [
+        ({}, [None, 5]),
+        ({"max_window_layers": 0}, [5, 5]),
+        ({"max_window_layers": 2}, [None, None]),
+        ({"sliding_window": None}, [None, None]),
+        ({"use_sliding_window": False, "max_window_layers": 0}, [None, None]),
+        ({"use_sliding_window": ...}, [None, None]),
+        ({"sliding_window": ..., "max_window_layers": 1}, [None, 4096]),
+        ({"layer_types": ["sliding_attention", "full_attention"], "max_window_layers": 2}, [5, None]),
+    ],
+)
+def test_windows_are_those_of_the_last_blocks_where_they_are_used_at_all(changes, windows):
+    model = build_model(tiny_config("qwen2", **changes))
+    assert list(model.config.windows) == windows
+    # A model that has none anywhere has nothing to compare with.
+    assert ["window" in model.constants(index) for index in range(2)] == [any(windows)] * 2
+
+
+def test_a_block_that_slides_in_a_model_that_does_not_is_refused():
+    config = tiny_config("qwen2", use_sliding_window=False, layer_types=["full_attention", "sliding_attention"])
+    with pytest.raises(RequestError, match=r"use_sliding_window = False .* qwen2 .* 'sliding_attention'\. Correct"):
+        build_model(config)
+
+
 def test_quantized_weights_are_refused_with_what_to_do_instead():
     config = tiny_config("llama", quantization_config={"quant_method": "awq"})
     with pytest.raises(RequestError, match="give the model that was quantized"):
@@ -192,7 +231,7 @@ def test_fields_that_change_nothing_may_have_any_value():
 
 @pytest.mark.parametrize("model_type", ["mixtral", "", None, ["llama"]])
 def test_other_model_types_are_refused_with_those_supported(model_type):
-    with pytest.raises(RequestError, match="supported: cohere, gemma3_text, llama"):
+    with pytest.raises(RequestError, match="supported: cohere, gemma3_text, llama, qwen2"):
         build_model({"model_type": model_type})
 
 

@@ -32,7 +32,15 @@ def test_logits(config):
 
 @pytest.mark.parametrize(
     ("model_type", "length"),
-    [("cohere", 1), ("cohere", 513), ("gemma3_text", 1), ("gemma3_text", 1030), ("llama", 1), ("llama", 1024)],
+    [
+        ("cohere", 1),
+        ("cohere", 513),
+        ("gemma3_text", 1),
+        ("gemma3_text", 1030),
+        ("llama", 1),
+        ("llama", 1024),
+        ("qwen2", 513),
+    ],
 )
 def test_logits_of_short_and_long_sequences(model_type, length):
     """One token, and lengths at which queries are taken in slices, even ones or not."""
@@ -92,6 +100,7 @@ def test_linears_that_share_an_input_share_its_name():
         "cohere": 3,
         "gemma3_text": 4,
         "llama": 4,
+        "qwen2": 4,
     }
 
 

@@ -54,6 +54,19 @@ _VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "capped-logits": {"final_logit_softcapping": 1.7},
         "window-of-one": {"sliding_window": 1},
     },
+    "qwen2": {
+        "grouped-query-untied-second-block-sliding": {},
+        "published": {"use_sliding_window": False, "tie_word_embeddings": True},
+        "tied-all-sliding": {"max_window_layers": 0, "tie_word_embeddings": True},
+        "sliding-from-a-block-it-lacks": {"max_window_layers": 28},
+        "sliding-first": {"layer_types": ["sliding_attention", "full_attention"], "max_window_layers": 0},
+        "sliding-without-a-width": {"sliding_window": None},
+        "window-of-one": {"sliding_window": 1},
+        "linear-scaling": {"rope_scaling": {"type": "linear", "factor": 2.5}},
+        "multi-head": {"num_key_value_heads": 6},
+        "multi-query": {"num_key_value_heads": 1},
+        "heads-of-another-width": {"head_dim": 10},
+    },
 }
 
 all_variants = pytest.mark.parametrize(

@@ -10,11 +10,13 @@ import pytest
 
 from jaxprune.errors import RequestError
 from jaxprune.jobs.plan import find_model, plan
+from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
 from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.topologies import Topology, find_topology
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.patterns import parse_pattern
+from jaxprune.sharding import lay_out
 from tests.cli.run import run
 from tests.models.published import PUBLISHED
 from tests.tiny import tiny_config
@@ -42,6 +44,7 @@ def four_chips():
         ("llama-3-70b", "Llama-3-70B", 70.554e9),
         ("aya-23-8b", "Aya-23-8B", 8.028e9),
         ("aya-23-35b", "Aya-23-35B", 34.981e9),
+        ("qwen2.5-0.5b", "Qwen2.5-0.5B-Instruct", 0.494e9),
     ],
 )
 def test_known_models_are_the_published_ones(name, published, parameters):
@@ -49,7 +52,7 @@ def test_known_models_are_the_published_ones(name, published, parameters):
     assert model.config == build_model(PUBLISHED[published]).config
     sizes = [np.prod(t.shape) for section in model.sections for t in model.owned_tensors(section).values()]
     assert sum(sizes) == pytest.approx(parameters, rel=1e-3)
-    assert set(KNOWN) == {"llama-3-8b", "llama-3-70b", "aya-23-8b", "aya-23-35b"}
+    assert set(KNOWN) == {"llama-3-8b", "llama-3-70b", "aya-23-8b", "aya-23-35b", "qwen2.5-0.5b"}
 
 
 def test_a_forward_pass_costs_its_products(four_chips):
@@ -97,6 +100,12 @@ def test_weights_that_are_split_take_less_memory_and_talk(four_chips):
     whole, split = (make(config, four_chips, sizes={"data": 4 // model, "model": model}) for model in (1, 4))
     assert split["phases"]["solve"]["peak_bytes"] < 0.6 * whole["phases"]["solve"]["peak_bytes"]
     assert split["phases"]["collect"]["link_bytes"] > 0
+
+
+def test_accelerators_take_more_tokens_at_a_time(four_chips):
+    sizes = {"data": 4, "model": 1}
+    rows = [batch_rows([96], 512, mesh=lay_out(devices[:4], sizes)) for devices in (four_chips.devices, jax.devices())]
+    assert rows == [4 * 8, 4 * 2]
 
 
 def test_magnitude_needs_no_text(four_chips):

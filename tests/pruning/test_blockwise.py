@@ -58,7 +58,7 @@ def run(model, read, tokens, languages, method, pattern, *, data=1, model_axis=1
     mesh = make_mesh({"data": data, "model": model_axis})
     sweep = None
     if method.statistic is not None:
-        batches = make_microbatches(tokens, languages, data=data, batch_size=batch_size)
+        batches = make_microbatches(tokens, languages, mesh=mesh, batch_size=batch_size)
         sweep = Sweep(model, batches, mesh=mesh, dtype=np.float32)
         sweep.embed(read)
     blocks = prune_blocks(read, sweep, model, method, pattern, mesh=mesh, progress=Progress())
@@ -112,7 +112,7 @@ def test_one_compilation_serves_all_blocks(model, caplog):
     assert compiled["prune"] == len(set(shapes.values()))
 
 
-@pytest.mark.parametrize(("model_type", "statistics"), [("llama", 4), ("gemma3_text", 4), ("cohere", 3)])
+@pytest.mark.parametrize(("model_type", "statistics"), [("llama", 4), ("gemma3_text", 4), ("cohere", 3), ("qwen2", 4)])
 def test_linears_that_share_an_input_share_its_statistic(model_type, statistics):
     assert len(set(FAMILIES[model_type].reads.values())) == statistics
 

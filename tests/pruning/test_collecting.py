@@ -24,7 +24,7 @@ LANGUAGES = ("de", "de", "de", "sw", "sw")
 def statistics_of(model, weights, method, *, data, model_axis=1, data_parallel="shard_map"):
     mesh = make_mesh({"data": data, "model": model_axis})
     tokens = np.random.default_rng(3).integers(0, model.config.vocab_size, (len(LANGUAGES), 7)).astype(np.int32)
-    sweep = Sweep(model, make_microbatches(tokens, LANGUAGES, data=data), mesh=mesh, dtype=np.float32)
+    sweep = Sweep(model, make_microbatches(tokens, LANGUAGES, mesh=mesh), mesh=mesh, dtype=np.float32)
     sweep.embed(weights.__getitem__)
     params = place_params(mesh, weights["blocks/0"])
     return collect_statistics(

@@ -1,0 +1,40 @@
+"""Reports a study: one page, a table in Markdown, figures, and all numbers as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxprune.checkpoints.output import OutputFolder
+from jaxprune.studies.heatmap import can_draw
+from jaxprune.studies.report.drawing import draw_figures
+from jaxprune.studies.report.page import markdown_report, page
+from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.results import read_study
+
+FOLDER = "report"
+PAGE, TABLE, SUMMARY, FIGURES = "index.html", "report.md", "summary.json", "figures"
+
+
+def report(out: Path, *, overwrite: bool) -> dict[str, Any]:
+    """Writes ``OUT/report``; returns what is in its ``summary.json``.
+
+    Without matplotlib there are no figures, and the page says so.
+
+    Args:
+      out: folder of a study, finished or not.
+
+    Raises:
+      RequestError: it holds no study, or nothing to compare; or there is a report already.
+    """
+    summary = summarise(read_study(out))
+    found = as_json(summary)
+    with OutputFolder(out / FOLDER, overwrite=overwrite) as folder:
+        drawn = []
+        if can_draw():
+            (folder / FIGURES).mkdir()
+            drawn = draw_figures(folder / FIGURES, summary)
+        (folder / PAGE).write_text(page(summary, drawn), encoding="utf-8")
+        (folder / TABLE).write_text(markdown_report(summary, drawn), encoding="utf-8")
+        text = json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+    return found

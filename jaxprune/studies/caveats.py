@@ -1,0 +1,136 @@
+"""What a study's numbers do not bear: computed from the study itself, so that none is forgotten and none is routine."""
+
+from collections.abc import Iterator
+
+from jaxprune.studies import wording
+from jaxprune.studies.config import StudyConfig
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.measured import PERPLEXITY, Measured
+from jaxprune.studies.results import StudyResults
+
+_FEW_WINDOWS = 32
+_FEW_SEEDS = 3
+_SHOWN = 8
+
+
+def state(study: StudyResults) -> tuple[str, ...]:
+    """Returns what a reader has to know before anything else: what is not there."""
+    done = sum(point.status == "done" for point in study.points)
+    total = len(study.points) + len(study.missing)
+    lines: list[str] = []
+    if study.missing:
+        lines.append(f"Unfinished: {done} of {wording.count(total, 'point')} done, {len(study.missing)} still missing.")
+    bad = [point for point in study.points if point.status != "done"]
+    if bad:
+        told = [f"{point.id} ({_reason(point.error)})" for point in bad[:_SHOWN]]
+        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        lines.append(
+            f"{wording.count(len(bad), 'point')} of {total} failed and count nowhere: {'; '.join(told)}{more}."
+        )
+    return tuple(lines)
+
+
+def _reason(error: object) -> str:
+    return f"{error['stage']}: {error['message']}".rstrip(".") if isinstance(error, dict) else "no reason is known"
+
+
+def caveats(study: StudyResults, measured: Measured) -> tuple[str, ...]:
+    """Returns everything that weakens the numbers, the gravest first."""
+    return (*_caveats(study.config, measured, study),)
+
+
+def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> Iterator[str]:
+    for problem in measured.problems[:_SHOWN]:
+        yield f"Left out: {problem.point}, {problem.what.rstrip('.')}."
+    if len(measured.problems) > _SHOWN:
+        yield f"Left out besides: {len(measured.problems) - _SHOWN} more measurements; report.md lists all."
+    yield from _missing_data(study, measured)
+    yield from _seeds(measured)
+    perplexity = config.evaluation.perplexity
+    if perplexity is not None and perplexity.windows < _FEW_WINDOWS:
+        yield (
+            f"Perplexity rests on {wording.count(perplexity.windows, 'window')} of {perplexity.length} tokens a language: "
+            "enough to show large differences, not small ones."
+        )
+    yield from _chance(measured, study)
+    texts = {part.texts for part in (config.calibration, perplexity, config.evaluation.snr) if part is not None}
+    if "sample" in texts:
+        yield (
+            "The texts \u201csample\u201d are one book in translation: one register of language, old in some of its "
+            "editions, and surely in the model's training data. Text of the kind that the model will see may say otherwise."
+        )
+    elif perplexity is not None and perplexity.texts != config.calibration.texts:
+        yield f"Calibrated on {config.calibration.texts}, measured on {perplexity.texts}: what is lost is also the change of text."
+    if config.model.startswith("sample:"):
+        yield (
+            "The weights came quantized to about 4 bits and were unpacked; \u201cdense\u201d means those weights, and pruning "
+            "comes on top of what quantizing had lost."
+        )
+    elif config.model.endswith(".gguf"):
+        yield "The weights come from a GGUF file, as a rule quantized; \u201cdense\u201d means those weights."
+    if PERPLEXITY in config.evaluation.measures:
+        yield (
+            "Perplexities of different languages are not comparable (other text, other tokens): read columns, or changes "
+            "against dense."
+        )
+    yield (
+        "Perplexity is no ability: it can improve where tasks do not, which is why knowledge, reasoning and language "
+        "modelling stand apart here."
+    )
+    if any(cell.largest("peak_bytes") for cells in measured.cells.values() for cell in cells.values()):
+        yield (
+            "Peak memory is that of the process that did the point, all its stages together; another machine or mesh has "
+            "another."
+        )
+    yield (
+        "A pruned model is stored as large as the dense one and runs as fast on ordinary hardware: zeros are stored and "
+        "multiplied like any number."
+    )
+
+
+def _missing_data(study: StudyResults, measured: Measured) -> Iterator[str]:
+    by_task: dict[str, list[str]] = {}
+    dense = study.dense.result if study.dense is not None else {}
+    for task, language in dense.get("missing", []):
+        by_task.setdefault(task, []).append(language_of(language).english)
+    for task, languages in by_task.items():
+        yield f"{task} has no data in {wording.names(languages)}, where it counts nowhere."
+    empty = [language_of(language).english for language in measured.languages if not measured.dense[language]]
+    if empty:
+        yield f"Nothing was measured in {wording.names(empty)}."
+
+
+def _seeds(measured: Measured) -> Iterator[str]:
+    numbers = [
+        len(cell.points) for cells in measured.cells.values() for name, cell in cells.items() if measured.mixtures[name]
+    ]
+    if not numbers:
+        return
+    if max(numbers) == 1:
+        yield (
+            "One calibration seed: intervals and p-values know other items, not other calibration text, and so call more "
+            "certain than is."
+        )
+    elif min(numbers) < _FEW_SEEDS:
+        yield (
+            f"Only {wording.count(min(numbers), 'seed')} for some calibrations: what other calibration text would change is "
+            "known poorly, and the intervals are wide for it."
+        )
+
+
+def _chance(measured: Measured, study: StudyResults) -> Iterator[str]:
+    """Tasks at which the dense model is no better than guessing: nothing can be lost there."""
+    dense = study.dense.result if study.dense is not None else {}
+    for task, found in dense.get("tasks", {}).items():
+        weak: list[str] = []
+        for language, of in found["languages"].items():
+            metric = of["metrics"][found["headline"]]
+            best = max((value for value in of["baselines"].values() if value is not None), default=None)
+            low = metric["interval"][0] if metric.get("interval") else metric["value"]
+            if best is not None and low is not None and low <= best:
+                weak.append(language_of(language).english)
+        if weak:
+            yield (
+                f"{task}: in {wording.names(weak)} the dense model is not measurably above the best baseline without a "
+                "model (chance, majority or shared words), so little can be lost there."
+            )

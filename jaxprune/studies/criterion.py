@@ -1,0 +1,169 @@
+"""What a study file asks a calibration for: what counts how much, what must hold, and whom others are compared with.
+
+A loss is relative to the dense model: the logarithm of the ratio of perplexities (0.10: about a tenth higher), and the
+part of a task's dense score that is gone. The criterion is the mean of the losses by their weights: less is better.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+from jaxprune.evaluation.intervals import Interval
+from jaxprune.evaluation.seeds import Part, SeededDifference, criterion_over_seeds
+from jaxprune.studies.comparisons import Against, Shares, common_seeds, compare
+from jaxprune.studies.config import StudyConfig, Target
+from jaxprune.studies.measured import PERPLEXITY, Measured, Scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Criterion:
+    """What counts, in one language.
+
+    Attributes:
+      weights: by source, of those that were measured in the language; they add up to one.
+      left_out: sources with a weight that cannot count here, and why.
+    """
+
+    weights: Mapping[str, float]
+    left_out: Mapping[str, str]
+
+    def difference(self, first: Shares, second: Shares, dense: Shares) -> SeededDifference | None:
+        """Returns the criterion of a first calibration less that of a second; None where one lacks what counts."""
+        if not self.weights or any(source not in shares for shares in (first, second) for source in self.weights):
+            return None
+        seeds = [common_seeds([shares[source] for source in self.weights]) for shares in (first, second)]
+        if not all(seeds):
+            return None
+        parts: list[Part] = []
+        for source, weight in self.weights.items():
+            a, b = (shares[source].of_seeds(of) for shares, of in zip((first, second), seeds, strict=True))
+            parts.append(Part(weight * unit_loss(source, dense), a.totals_SN, b.totals_SN, a.counts_N))
+        return criterion_over_seeds(parts)
+
+
+def unit_loss(source: str, dense: Shares) -> float:
+    """Returns the loss that one unit of a source is: of a nat one, of a task's point minus the part of the dense score."""
+    return 1.0 if source == PERPLEXITY else -1 / dense[source].mean
+
+
+def criterion_for(config: StudyConfig, measured: Measured, language: str) -> Criterion:
+    """Returns what counts in a language; without weights in the study file, every measure counts alike."""
+    weights = config.decision.weights or dict.fromkeys(config.evaluation.measures, 1.0)
+    dense = measured.dense[language]
+    left_out: dict[str, str] = {}
+    for source, weight in weights.items():
+        if weight and source not in dense:
+            left_out[source] = "has no data in this language"
+        elif weight and source != PERPLEXITY and dense[source].mean <= 0:
+            left_out[source] = "is zero for the dense model, so nothing can be lost"
+    kept = {source: weight for source, weight in weights.items() if weight and source not in left_out}
+    total = sum(kept.values())
+    return Criterion({source: weight / total for source, weight in kept.items()}, left_out)
+
+
+def baselines(config: StudyConfig, measured: Measured) -> dict[Against, Callable[[str], str | None]]:
+    """Returns which calibration others are compared with: the English one, and that of the language alone.
+
+    Where the file names no English baseline, that is English alone. Of several amounts of one language alone, the
+    largest is the baseline.
+    """
+    english = config.decision.baselines.english or alone(measured, "en")
+    return {"english": lambda language: english, "target": lambda language: alone(measured, language)}
+
+
+def alone(measured: Measured, language: str) -> str | None:
+    """Returns the calibration with one language only, the largest of several; None if there is none."""
+    found = {name: mixture[language] for name, mixture in measured.mixtures.items() if [*mixture] == [language]}
+    return max(found, key=lambda name: found[name]) if found else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """What is lost against a reference, as a fraction of what that has: 0.05 is 5 %."""
+
+    value: float
+    interval: Interval
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetResult:
+    """Whether a target of the study file holds.
+
+    Attributes:
+      target: as the file has it.
+      language: in which most is lost.
+      loss: there; None where it was not measured.
+    """
+
+    target: Target
+    language: str
+    loss: Loss | None
+
+    @property
+    def limit(self) -> float:
+        """The most that may be lost."""
+        limits = (self.target.worse_than_dense_at_most, self.target.other_languages_lose_at_most)
+        return next(limit for limit in limits if limit is not None)
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the measured loss is within the limit; None where nothing was measured."""
+        return None if self.loss is None else self.loss.value <= self.limit
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether all of the interval says the same."""
+        return self.loss is not None and not self.loss.interval[0] <= self.limit < self.loss.interval[1]
+
+
+def loss_of(measured: Measured, name: str, shares: Shares, reference: Shares) -> Loss | None:
+    """Returns what ``shares`` lose against ``reference`` by the measure ``name``; None where that was not measured.
+
+    The reference is taken as it is: its own uncertainty counts in the difference, not in what that is a fraction of.
+    """
+    measure = measured.measure(name)
+    difference = None if measure is None else compare(shares, reference, measure)
+    if difference is None:
+        return None
+    low, high = difference.interval
+    if name == PERPLEXITY:
+        return Loss(_rise(difference.value), (_rise(low), _rise(high)))
+    of: Scores = reference[name]
+    if of.mean <= 0:
+        return None
+    return Loss(-difference.value / of.mean, (-high / of.mean, -low / of.mean))
+
+
+def check_targets(
+    config: StudyConfig, measured: Measured, cells: Mapping[str, Mapping[str, Shares]], calibration: str, language: str
+) -> tuple[TargetResult, ...]:
+    """Returns whether the targets hold for a calibration that serves ``language``.
+
+    Args:
+      cells: of one setting: by calibration, then by language.
+    """
+    english = baselines(config, measured)["english"](language) or ""
+    results: list[TargetResult] = []
+    for target in config.decision.targets:
+        if target.worse_than_dense_at_most is not None:
+            own = cells[calibration].get(language, {})
+            losses = {language: loss_of(measured, target.measure, own, measured.dense[language])}
+        else:
+            losses = {
+                other: loss_of(
+                    measured,
+                    target.measure,
+                    cells[calibration].get(other, {}),
+                    cells.get(english, {}).get(other, {}),
+                )
+                for other in measured.languages
+                if other != language
+            }
+        known = {name: loss for name, loss in losses.items() if loss is not None}
+        worst = max(known, key=lambda name: known[name].value) if known else language
+        results.append(TargetResult(target, worst, known.get(worst)))
+    return tuple(results)
+
+
+def _rise(nats: float) -> float:
+    return math.exp(min(nats, 700.0)) - 1  # more is no float

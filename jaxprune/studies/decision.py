@@ -1,0 +1,211 @@
+"""Which calibration for which language: the best by the criterion of those that hold the targets, and how sure that is."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
+from jaxprune.evaluation.seeds import SeededDifference
+from jaxprune.studies.comparisons import ALPHA, Comparison, Shares, corrected
+from jaxprune.studies.config import StudyConfig
+from jaxprune.studies.criterion import Criterion, TargetResult, baselines, check_targets, criterion_for
+from jaxprune.studies.measured import Cell, Measured, Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A calibration that a language could have.
+
+    Attributes:
+      loss: by the criterion, against the dense model.
+      targets: whether they hold.
+      p_best: corrected p-value of the hypothesis that the recommended calibration is no better by the criterion; one
+        for the recommended calibration itself.
+    """
+
+    calibration: str
+    loss: SeededDifference
+    targets: tuple[TargetResult, ...]
+    p_best: float
+
+    @property
+    def holds_targets(self) -> bool:
+        """Whether no target is missed, by what was measured."""
+        return all(result.is_met is not False for result in self.targets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Payment:
+    """Another language that is measurably worse off than under English calibration."""
+
+    language: str
+    comparison: Comparison
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a calibration takes, and as a ratio to what English calibration takes; None where it was not measured."""
+
+    seconds: float | None
+    seconds_ratio: float | None
+    peak_bytes: float | None
+    peak_ratio: float | None
+    model_bytes: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What to do for one language in one setting.
+
+    Attributes:
+      criterion: what counted.
+      english: the English baseline, if there is one.
+      candidates: best first; those that miss a target after those that do not.
+      against_english: criterion of the recommended calibration less that of English; None if it is English, or English
+        was not measured.
+      p_english: its p-value, corrected over languages and calibrations.
+      payers: who is worse off with the recommended calibration than with English.
+      cost: of the recommended calibration.
+    """
+
+    setting: Setting
+    language: str
+    criterion: Criterion
+    english: str | None
+    candidates: tuple[Candidate, ...]
+    against_english: SeededDifference | None
+    p_english: float | None
+    payers: tuple[Payment, ...]
+    cost: Cost
+
+    @property
+    def best(self) -> Candidate:
+        """The recommended calibration."""
+        return self.candidates[0]
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The second best."""
+        return self.candidates[1] if len(self.candidates) > 1 else None
+
+    @property
+    def equals(self) -> tuple[str, ...]:
+        """Calibrations that chance alone could put behind the recommended one."""
+        return tuple(candidate.calibration for candidate in self.candidates[1:] if candidate.p_best >= ALPHA)
+
+    @property
+    def beats_english(self) -> bool:
+        """Whether more than chance puts the recommended calibration before English."""
+        return self.p_english is not None and self.p_english < ALPHA and self.is_better_than_english
+
+    @property
+    def is_better_than_english(self) -> bool:
+        """Whether it is better than English, by chance or not."""
+        return self.against_english is not None and self.against_english.value < 0
+
+
+def decide(config: StudyConfig, measured: Measured, comparisons: tuple[Comparison, ...]) -> tuple[Decision, ...]:
+    """Returns a decision for every setting and language in which two calibrations or more can be compared."""
+    return tuple(
+        decision
+        for setting, cells in measured.cells.items()
+        for decision in _Contest(config, measured, setting, cells).decisions(comparisons)
+    )
+
+
+Pair = tuple[str, str, str]
+"""A language and two calibrations."""
+
+
+class _Contest:
+    """The calibrations of one setting, each compared with each by the criterion."""
+
+    def __init__(self, config: StudyConfig, measured: Measured, setting: Setting, cells: Mapping[str, Cell]):
+        self._config = config
+        self._measured = measured
+        self._setting = setting
+        self._cells = cells
+        self._shares: dict[str, Mapping[str, Shares]] = {name: cell.scores for name, cell in cells.items()}
+        self._criteria = {language: criterion_for(config, measured, language) for language in measured.languages}
+        self._english = baselines(config, measured)["english"]("")
+        self._losses = {language: self._losses_in(language) for language in measured.languages}
+        pairs = {
+            (language, first, second): difference
+            for language, losses in self._losses.items()
+            for first, second in itertools.combinations(losses, 2)
+            if (difference := self._difference(language, first, second)) is not None
+        }
+        # The best is chosen for what came out: every pair could have been the one that is told of.
+        self._p_pairs = corrected({pair: difference.p_value for pair, difference in pairs.items()})
+        with_english = {pair: found.p_value for pair, found in pairs.items() if self._english in pair[1:]}
+        self._p_english = corrected(with_english)
+
+    def decisions(self, comparisons: tuple[Comparison, ...]) -> list[Decision]:
+        """Returns a decision for every language that has a choice."""
+        return [self._decide(language, comparisons) for language, losses in self._losses.items() if len(losses) > 1]
+
+    def _decide(self, language: str, comparisons: tuple[Comparison, ...]) -> Decision:
+        losses = self._losses[language]
+        targets = {name: check_targets(self._config, self._measured, self._shares, name, language) for name in losses}
+        unsorted = [Candidate(name, loss, targets[name], 1.0) for name, loss in losses.items()]
+        order = sorted(unsorted, key=lambda candidate: (not candidate.holds_targets, candidate.loss.value))
+        best = order[0].calibration
+        candidates = tuple(
+            dataclasses.replace(candidate, p_best=_of_pair(self._p_pairs, language, best, candidate.calibration))
+            for candidate in order
+        )
+        english = self._english if self._english in losses else None
+        is_other = english is not None and english != best
+        return Decision(
+            setting=self._setting,
+            language=language,
+            criterion=self._criteria[language],
+            english=english,
+            candidates=candidates,
+            against_english=self._difference(language, best, english) if is_other else None,
+            p_english=_of_pair(self._p_english, language, best, english) if is_other else None,
+            payers=_payers(comparisons, self._setting, best, language),
+            cost=_cost(self._cells[best], self._cells.get(self._english or "")),
+        )
+
+    def _losses_in(self, language: str) -> dict[str, SeededDifference]:
+        dense = self._measured.dense[language]
+        criterion = self._criteria[language]
+        losses = {name: criterion.difference(of.get(language, {}), dense, dense) for name, of in self._shares.items()}
+        return {name: loss for name, loss in losses.items() if loss is not None}
+
+    def _difference(self, language: str, first: str, second: str) -> SeededDifference | None:
+        of = [self._shares[name].get(language, {}) for name in (first, second)]
+        return self._criteria[language].difference(*of, self._measured.dense[language])
+
+
+def _of_pair(p_values: Mapping[Pair, float], language: str, first: str, second: str) -> float:
+    found = p_values.get((language, first, second), p_values.get((language, second, first)))
+    return 1.0 if found is None else found
+
+
+def _payers(
+    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
+) -> tuple[Payment, ...]:
+    return tuple(
+        Payment(found.language, found)
+        for found in comparisons
+        if (found.setting, found.calibration, found.against) == (setting, calibration, "english")
+        and found.language != language
+        and not found.measure.is_pooled
+        and found.gain < 0
+        and found.p_all < ALPHA
+    )
+
+
+def _cost(cell: Cell, english: Cell | None) -> Cost:
+    seconds, peak = cell.average("seconds", "prune"), cell.largest("peak_bytes")
+    of_english = (
+        (None, None) if english is None else (english.average("seconds", "prune"), english.largest("peak_bytes"))
+    )
+    return Cost(
+        seconds=seconds,
+        seconds_ratio=seconds / of_english[0] if seconds and of_english[0] else None,
+        peak_bytes=peak,
+        peak_ratio=peak / of_english[1] if peak and of_english[1] else None,
+        model_bytes=cell.average("model_bytes"),
+    )

@@ -1,0 +1,56 @@
+"""Figures as files, and as part of a page: whole or not there, equal for equal numbers, and legible on dark ground."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+KINDS = (".png", ".svg")
+
+INK = "#000000"
+"""What is drawn in it takes the colour of a page's text."""
+PAPER = "#ffffff"
+"""What is drawn in it takes the colour of a page's ground."""
+# Numbers on coloured cells stay what they are, whatever the page.
+DARK_TEXT, LIGHT_TEXT = "#101010", "#fafafa"
+
+_SETTINGS = {"svg.hashsalt": "jaxprune", "svg.fonttype": "none"}
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Writes a PNG or an SVG; it is complete or not there.
+
+    Args:
+      figure: of matplotlib.
+    """
+    import matplotlib
+
+    kind = path.suffix.lower().removeprefix(".")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with matplotlib.rc_context(_SETTINGS):
+            figure.savefig(partial, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def inline_svg(path: Path, label: str) -> str:
+    """Returns the SVG in ``path`` for use within a page: in the page's colours, its names kept apart from others.
+
+    Args:
+      label: what a screen reader says in place of the figure.
+    """
+    text = path.read_text(encoding="utf-8")
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    prefix = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    svg = svg.replace(INK, "currentColor").replace(PAPER, "var(--ground)")
+    width = re.search(r'width="([0-9.]+)pt"', svg)
+    points = float(width[1]) if width else 0.0
+    svg = re.sub(r'\s(?:width|height)="[0-9.]+pt"', "", svg, count=2)
+    safe = label.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    start = f'<svg role="img" aria-label="{safe}" fill="currentColor" style="--width: {points * 4 / 3:.0f}px"'
+    return svg.replace("<svg", start, 1)

@@ -1,0 +1,204 @@
+"""A decision in sentences that a person can act on: what to do, what it brings, what it costs, who pays, how sure it is."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from jaxprune.studies import wording
+from jaxprune.studies.comparisons import ALPHA, Comparison
+from jaxprune.studies.criterion import TargetResult
+from jaxprune.studies.decision import Cost, Decision
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting
+
+# Time and memory of equal work differ by a few percent from run to run.
+_AS_MUCH = 1.1
+NO_DIFFERENCE = "no measurable difference"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is said of one language in one setting.
+
+    Attributes:
+      calibration: the recommended one.
+      is_certain: whether more than chance puts it before English.
+      headline: what to do.
+      effects: what it brings against English: language modelling, then each ability.
+      others: who else pays; empty where English is recommended.
+      cost: what it takes beside English.
+      targets: whether they hold; empty where there are none.
+      doubts: what chance leaves open.
+    """
+
+    setting: Setting
+    language: str
+    calibration: str
+    is_certain: bool
+    headline: str
+    effects: tuple[str, ...]
+    others: str
+    cost: str
+    targets: str
+    doubts: str
+
+    @property
+    def text(self) -> str:
+        """All of it in one paragraph."""
+        middle = "; ".join(filter(None, [*self.effects, self.cost, self.others, self.targets, self.doubts]))
+        start = f"For {language_of(self.language).english}: {self.headline}"
+        return f"{start}{'; ' if ':' in self.headline else ': '}{middle}." if middle else f"{start}."
+
+
+def answer(measured: Measured, decision: Decision, comparisons: Iterable[Comparison]) -> Answer:
+    """Puts a decision into words.
+
+    Args:
+      comparisons: all of the study.
+    """
+    best = decision.best
+    against_english = {
+        found.measure.name: found
+        for found in comparisons
+        if (found.setting, found.language, found.calibration, found.against)
+        == (decision.setting, decision.language, best.calibration, "english")
+    }
+    effects = [
+        _effect(measured, decision, measure, against_english.get(measure.name))
+        for measure in headline_measures(measured)
+    ]
+    is_english = best.calibration == decision.english
+    return Answer(
+        setting=decision.setting,
+        language=decision.language,
+        calibration=best.calibration,
+        is_certain=decision.beats_english,
+        headline=_headline(decision),
+        effects=tuple(filter(None, effects)),
+        others="" if is_english or decision.english is None else _others(measured, decision),
+        cost="" if is_english else _cost(decision.cost),
+        targets=_targets(best.targets, decision.language),
+        doubts=_doubts(decision),
+    )
+
+
+def headline_measures(measured: Measured) -> list[Measure]:
+    """Returns what is told apart: language modelling, then each ability once, over all of its tasks."""
+    pooled = {measure.ability for measure in measured.measures if measure.is_pooled}
+    return [m for m in measured.measures if m.is_pooled or m.ability not in pooled]
+
+
+def _headline(decision: Decision) -> str:
+    best, english = decision.best, decision.english
+    if not best.holds_targets:
+        return f"no calibration holds the targets; by the criterion least is lost with {best.calibration}"
+    if english is None:
+        return f"calibrate on {best.calibration} (English calibration was not measured here)"
+    if best.calibration == english:
+        return f"stay with English ({english}); nothing else that was tried is better by the criterion"
+    if not decision.is_better_than_english:
+        return (
+            f"calibrate on {best.calibration}; by the criterion English ({english}) loses less, but it misses a target"
+        )
+    if not decision.beats_english:
+        return (
+            f"no calibration is measurably better than English ({english}); by no more than chance the numbers favour "
+            f"{best.calibration}"
+        )
+    return f"calibrate on {best.calibration}"
+
+
+def _effect(measured: Measured, decision: Decision, measure: Measure, found: Comparison | None) -> str:
+    subject = "perplexity" if measure.name == PERPLEXITY else f"{measure.ability} tasks"
+    if found is not None:
+        factor = unit(measured, measure, decision.language)
+        size, interval = wording.change(measure, found.difference, factor)
+        if found.p_all >= ALPHA:
+            return f"{subject}: {NO_DIFFERENCE} ({size}, {interval})"
+        values = ""
+        if not measure.is_pooled:
+            values = " {} against {} with English".format(
+                *(_value(measured, decision, measure, name) for name in (found.calibration, found.baseline))
+            )
+        return f"{subject}{values} ({size}, {interval}, {wording.p_value(found.p_all)} after Holm)"
+    shares = measured.cells[decision.setting][decision.best.calibration].scores.get(decision.language, {})
+    dense = measured.dense[decision.language]
+    if measure.is_pooled or any(source not in of for of in (shares, dense) for source in measure.sources):
+        return ""
+    own = _value(measured, decision, measure, decision.best.calibration)
+    return f"{subject} {own} (dense {wording.score(measure.name, dense[measure.sources[0]].mean, dense[measure.sources[0]])})"
+
+
+def unit(measured: Measured, measure: Measure, language: str) -> float:
+    """Returns by what a difference in tasks is multiplied to be points."""
+    dense = measured.dense[language]
+    return max((wording.scale(dense[source]) for source in measure.tasks if source in dense), default=1.0)
+
+
+def _value(measured: Measured, decision: Decision, measure: Measure, calibration: str) -> str:
+    source = measure.sources[0]
+    found = measured.cells[decision.setting][calibration].scores[decision.language][source]
+    return wording.score(measure.name, found.mean, measured.dense[decision.language][source])
+
+
+def _others(measured: Measured, decision: Decision) -> str:
+    if not decision.payers:
+        return "no other language is measurably worse off than with English"
+    by_language: dict[str, list[str]] = {}
+    for payment in decision.payers:
+        found = payment.comparison
+        size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
+        by_language.setdefault(payment.language, []).append(f"{found.measure.name} {size}")
+    told = [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
+    return f"worse off than with English: {wording.names(told)}"
+
+
+def _cost(cost: Cost) -> str:
+    if cost.seconds_ratio is None:
+        return ""
+    more: list[str] = []
+    if cost.seconds_ratio > _AS_MUCH and cost.seconds is not None:
+        more.append(f"{cost.seconds_ratio:.1f} times the time ({wording.seconds(cost.seconds)})")
+    if cost.peak_ratio is not None and cost.peak_ratio > _AS_MUCH:
+        more.append(f"{cost.peak_ratio:.1f} times the memory")
+    return f"takes {' and '.join(more)} that English calibration takes" if more else "costs nothing more"
+
+
+def target_text(result: TargetResult) -> str:
+    """Returns a target in words: ``next-verse at most 5 % worse than dense``."""
+    limit = f"{100 * result.limit:.3g} %"
+    if result.target.worse_than_dense_at_most is not None:
+        return f"{result.target.measure} at most {limit} worse than dense"
+    return f"other languages lose at most {limit} of what English calibration gives them in {result.target.measure}"
+
+
+def _targets(results: tuple[TargetResult, ...], language: str) -> str:
+    told: list[str] = []
+    for verb, is_met in (("holds", True), ("misses", False)):
+        chosen = [result for result in results if result.is_met is is_met]
+        if chosen:
+            told.append(f"{verb} the target{'s' * (len(chosen) > 1)} {_join(chosen, language)}")
+    unknown = [result for result in results if result.loss is None]
+    if unknown:
+        told.append(f"cannot be judged: {wording.names([target_text(result) for result in unknown])}")
+    return "; ".join(told)
+
+
+def _join(results: list[TargetResult], language: str) -> str:
+    told: list[str] = []
+    for result in results:
+        assert result.loss is not None
+        where = "" if result.language == language else f" in {language_of(result.language).english}"
+        doubt = "" if result.is_certain else ", by no more than chance"
+        loses = -result.loss.value if result.target.measure != PERPLEXITY else result.loss.value
+        told.append(f"\u201c{target_text(result)}\u201d ({wording.percent(loses)}{where}{doubt})")
+    return wording.names(told)
+
+
+def _doubts(decision: Decision) -> str:
+    told: list[str] = []
+    others = [name for name in decision.equals if name != decision.english]
+    if others:
+        told.append(f"as good within chance: {wording.names(others)}")
+    if decision.best.loss.seeds[0] == 1:
+        told.append("one seed only, so other calibration text may say otherwise")
+    return "; ".join(told)

@@ -1,0 +1,268 @@
+"""Which figures a study has, with what a reader is to see in each."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxprune.studies import wording
+from jaxprune.studies.comparisons import ALPHA, Comparison
+from jaxprune.studies.criterion import alone
+from jaxprune.studies.depth import Panel, depth_figure
+from jaxprune.studies.figure_files import save_figure
+from jaxprune.studies.findings import unit
+from jaxprune.studies.measured import PERPLEXITY, Measure, Setting
+from jaxprune.studies.report.figures import (
+    Estimate,
+    Levels,
+    TaskRow,
+    cost_figure,
+    forest_figure,
+    level_figure,
+    task_figure,
+)
+from jaxprune.studies.report.summary import Summary, estimate
+
+_MOST_IN_A_GROUP = 5
+
+
+class Drawn(NamedTuple):
+    """A figure that was written.
+
+    Attributes:
+      section: of the page.
+      path: of the SVG; a PNG lies beside it.
+      caption: what it shows, and how it is read.
+    """
+
+    section: str
+    path: Path
+    caption: str
+
+
+def draw_figures(folder: Path, summary: Summary) -> list[Drawn]:
+    """Writes every figure that the study has numbers for, as PNG and SVG, into ``folder``."""
+    drawn: list[Drawn] = []
+    for section, name, caption, figure in _figures(summary):
+        stem = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in name)
+        for kind in (".png", ".svg"):
+            save_figure(figure, folder / f"{stem}{kind}")
+        drawn.append(Drawn(section, folder / f"{stem}.svg", caption))
+    return drawn
+
+
+def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
+    measured = summary.measured
+    for setting in measured.cells:
+        for measure in measured.measures:
+            if measure.is_pooled:
+                continue
+            levels = _levels(summary, setting, measure)
+            if levels is not None:
+                what = measure.name if measure.name == PERPLEXITY else f"{measure.name} (points)"
+                columns = "evaluated on (dense in brackets)"
+                figure = level_figure(f"{setting}: {what}", levels, row_label="calibrated on", column_label=columns)
+                caption = (
+                    f"{setting}: {what} by calibration and evaluation language. Compare within a column: colour is the loss "
+                    "against the dense model, the best of each column is framed."
+                )
+                yield "heat maps", f"heatmap-{measure.name}-{setting}", caption, figure
+        for measure in measured.measures:
+            groups = _forest(summary, setting, measure)
+            if groups:
+                label = (
+                    "change of perplexity against English calibration (%); left is better"
+                    if measure.name == PERPLEXITY
+                    else "difference to English calibration (points); right is better"
+                )
+                caption = (
+                    f"{setting}: {measure.name} against English calibration ({summary.english}), 95 % intervals for other "
+                    "items and other seeds. Filled marks are more than chance after Holm's correction."
+                )
+                figure = forest_figure(f"{setting}: {measure.name}", groups, label)
+                yield "differences", f"differences-{measure.name}-{setting}", caption, figure
+        panels = _panels(summary, setting)
+        if panels:
+            caption = (
+                f"{setting}: signal-to-noise ratio of each block's output, pruned against dense, mean over seeds; higher is "
+                "closer to the dense model."
+            )
+            yield "depth", f"snr-by-depth-{setting}", caption, depth_figure(str(setting), panels)
+        pays = _who_pays(summary, setting)
+        if pays is not None:
+            caption = (
+                f"{setting}: change of perplexity against English calibration, in percent: blue gains, red pays. Bold is more "
+                "than chance after Holm's correction over all cells."
+            )
+            title = f"{setting}: who gains, who pays (%)"
+            figure = level_figure(title, pays, row_label="calibrated on", column_label="evaluated on")
+            yield "who pays", f"who-pays-{setting}", caption, figure
+        yield from _tasks(summary, setting)
+    seconds = {
+        str(setting): {n: s for n, cell in cells.items() if (s := cell.average("seconds", "prune")) is not None}
+        for setting, cells in measured.cells.items()
+    }
+    if any(seconds.values()):
+        yield "cost", "cost", "Seconds of pruning by calibration.", cost_figure("What calibration costs", seconds)
+
+
+def _levels(summary: Summary, setting: Setting, measure: Measure) -> Levels | None:
+    measured, source = summary.measured, measure.sources[0]
+    languages = [language for language in measured.languages if source in measured.dense[language]]
+    cells = measured.cells[setting]
+    if not languages:
+        return None
+    texts, levels = [], np.full((len(cells), len(languages)), np.nan)
+    for row, cell in enumerate(cells.values()):
+        texts.append([""] * len(languages))
+        for column, language in enumerate(languages):
+            scores, dense = cell.scores.get(language, {}).get(source), measured.dense[language][source]
+            if scores is not None:
+                texts[row][column] = wording.score(measure.name, scores.mean, dense)
+                lost = scores.mean - dense.mean
+                levels[row, column] = lost if source == PERPLEXITY else -wording.scale(dense) * lost
+    if np.isnan(levels).all():
+        return None
+    heads = [
+        f"{language}\n({wording.score(measure.name, measured.dense[language][source].mean, measured.dense[language][source])})"
+        for language in languages
+    ]
+    framed = [None if np.isnan(column).all() else int(np.nanargmin(column)) for column in levels.T]
+    label = "log(perplexity / dense)" if source == PERPLEXITY else "points below dense"
+    return Levels(list(cells), heads, texts, levels, framed, label)
+
+
+def _against_english(summary: Summary, setting: Setting, measure: str) -> list[Comparison]:
+    return [
+        found
+        for found in summary.comparisons
+        if (found.setting, found.against, found.measure.name) == (setting, "english", measure)
+    ]
+
+
+def _forest(summary: Summary, setting: Setting, measure: Measure) -> dict[str, list[Estimate]]:
+    """Returns for each language its own calibration, mixtures with it, and the recommended one."""
+    chosen = {
+        decision.language: decision.best.calibration for decision in summary.decisions if decision.setting == setting
+    }
+    groups: dict[str, list[Estimate]] = {}
+    found = _against_english(summary, setting, measure.name)
+    for language in summary.measured.languages:
+        of_language = [one for one in found if one.language == language]
+        near = [
+            one
+            for one in of_language
+            if language in summary.measured.mixtures[one.calibration] or one.calibration == chosen.get(language)
+        ]
+        for one in (near or of_language)[:_MOST_IN_A_GROUP]:
+            numbers = (one.difference.value, *one.difference.interval)
+            if measure.name == PERPLEXITY:
+                value, low, high = (100 * math.expm1(min(nats, 20.0)) for nats in numbers)
+            else:
+                value, low, high = (unit(summary.measured, measure, language) * number for number in numbers)
+            groups.setdefault(language, []).append(Estimate(one.calibration, value, low, high, one.p_all < ALPHA))
+    return groups
+
+
+def _panels(summary: Summary, setting: Setting) -> list[Panel]:
+    measured = summary.measured
+    own = {language: alone(measured, language) for language in measured.languages}
+    wanted = {
+        f"calibrated on English ({summary.english})": dict.fromkeys(measured.languages, summary.english),
+        "each language calibrated on itself": own,
+    }
+    panels: list[Panel] = []
+    for title, calibration_of in wanted.items():
+        lines = {
+            language: line
+            for language, calibration in calibration_of.items()
+            if calibration is not None and (line := _decibels(summary, setting, calibration, language))
+        }
+        if lines:
+            panels.append(Panel(title, lines))
+    return panels
+
+
+def _decibels(summary: Summary, setting: Setting, calibration: str, language: str) -> list[float]:
+    cell = summary.measured.cells[setting].get(calibration)
+    if cell is None:
+        return []
+    first = next(iter(cell.points.values())).result
+    blocks = first.get("snr", {}).get("languages", {}).get(language, {}).get("blocks", {})
+    found = [cell.average("snr", "languages", language, "blocks", block) for block in sorted(blocks, key=int)]
+    # No number is written where nothing changed.
+    return [math.inf if value is None else value for value in found]
+
+
+def _who_pays(summary: Summary, setting: Setting) -> Levels | None:
+    found = {(one.calibration, one.language): one for one in _against_english(summary, setting, PERPLEXITY)}
+    names = list(dict.fromkeys(name for name, _ in found))
+    languages = [name for name in summary.measured.languages if any(key[1] == name for key in found)]
+    if not found:
+        return None
+    levels = np.full((len(names), len(languages)), np.nan)
+    texts: list[Sequence[str]] = []
+    marked: set[tuple[int, int]] = set()
+    for row, name in enumerate(names):
+        line: list[str] = []
+        for column, language in enumerate(languages):
+            one = found.get((name, language))
+            line.append(
+                "" if one is None else wording.percent(math.expm1(min(one.difference.value, 20.0))).removesuffix(" %")
+            )
+            if one is not None:
+                levels[row, column] = one.difference.value
+                if one.p_all < ALPHA:
+                    marked.add((row, column))
+        texts.append(line)
+    label = "log(perplexity / with English)"
+    nothing = [None] * len(languages)
+    return Levels(names, languages, texts, levels, nothing, label, is_centred=True, marked=frozenset(marked))
+
+
+def _tasks(summary: Summary, setting: Setting) -> Iterator[tuple[str, str, str, Any]]:
+    """Gives a figure for each ability: dense, English calibration, and each language's own."""
+    measured = summary.measured
+    assert summary.study.dense is not None
+    stored = summary.study.dense.result.get("tasks", {})
+    abilities = dict.fromkeys(measure.ability for measure in measured.measures if measure.tasks)
+    for ability in abilities:
+        panels: dict[str, dict[str, TaskRow]] = {}
+        for measure in measured.measures:
+            if measure.ability == ability and measure.tasks and not measure.is_pooled:
+                rows = _task_rows(summary, setting, measure, stored[measure.name])
+                if rows:
+                    panels[measure.name] = rows
+        if panels:
+            caption = (
+                f"{setting}: {ability} tasks, dense and pruned, beside what no model at all reaches: chance, the most frequent "
+                "answer, and shared words."
+            )
+            yield "tasks", f"tasks-{ability}-{setting}", caption, task_figure(f"{setting}: {ability} tasks", panels)
+
+
+def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any) -> dict[str, TaskRow]:
+    measured = summary.measured
+    rows: dict[str, TaskRow] = {}
+    for language in measured.languages:
+        dense = measured.dense[language].get(measure.name)
+        if dense is None:
+            continue
+        factor = wording.scale(dense)
+        shown = {"dense": dense}
+        for label, calibration in (("English", summary.english), ("own language", alone(measured, language))):
+            cell = measured.cells[setting].get(calibration or "")
+            scores = None if cell is None else cell.scores.get(language, {}).get(measure.name)
+            if scores is not None:
+                shown[f"calibrated on {label}"] = scores
+        points = {}
+        for name, scores in shown.items():
+            found = estimate(scores)
+            points[name] = tuple(factor * number for number in (found.value, *found.interval))
+        baselines = stored["languages"].get(language, {}).get("baselines", {})
+        rows[language] = TaskRow(
+            points, {name: factor * value for name, value in baselines.items() if value is not None}
+        )
+    return rows

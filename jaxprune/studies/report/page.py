@@ -1,0 +1,217 @@
+"""The report as one HTML page that needs nothing else, and as Markdown."""
+
+import collections
+import importlib.resources
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import jaxprune
+from jaxprune.evaluation.intervals import RESAMPLES
+from jaxprune.studies import wording
+from jaxprune.studies.colours import language_colours
+from jaxprune.studies.criterion import criterion_for
+from jaxprune.studies.figure_files import inline_svg
+from jaxprune.studies.findings import Answer, target_text
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.measured import PERPLEXITY, Setting
+from jaxprune.studies.criterion import TargetResult
+from jaxprune.studies.report.drawing import Drawn
+from jaxprune.studies.report.summary import Summary
+from jaxprune.studies.report.tables import cost_table, markdown, tables
+
+NO_FIGURES = "Figures are missing: they need matplotlib, pip install 'jaxprune[figures]'."
+_SECTIONS = (
+    ("heat maps", "Calibration by evaluation language"),
+    ("differences", "Differences to English calibration"),
+    ("depth", "Error by depth"),
+    ("tasks", "Task scores, by ability"),
+    ("who pays", "Who gains, who pays"),
+    ("cost", "What it costs"),
+)
+
+
+def lead(summary: Summary, setting: Setting) -> str:
+    """Returns the answer to a setting in a sentence: where another calibration than English is worth it."""
+    answers = [given for given in summary.answers if given.setting == setting]
+    if not answers:
+        return "No language has two calibrations to choose from yet, so nothing is recommended."
+    certain = [given for given in answers if given.is_certain]
+    where = wording.names([language_of(given.language).english for given in certain])
+    if summary.english is None:
+        return f"English calibration was not measured; the best of what was, for {wording.count(len(answers), 'language')}:"
+    if not certain:
+        return (
+            f"In none of {wording.count(len(answers), 'language')} is another calibration measurably better than English "
+            f"({summary.english})."
+        )
+    return (
+        f"In {len(certain)} of {wording.count(len(answers), 'language')} another calibration than English ({summary.english}) is "
+        f"measurably better: {where}."
+    )
+
+
+def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
+    """Returns the page; without figures it says that they are missing."""
+    colours = language_colours(summary.measured.languages)
+    folder = importlib.resources.files("jaxprune.studies.report")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string((folder / "page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        title=summary.study.config.title,
+        model=summary.study.config.model,
+        points=points_text(summary),
+        style=Markup((folder / "page.css").read_text(encoding="utf-8")),
+        state=summary.state,
+        settings=[
+            {
+                "name": str(setting),
+                "lead": lead(summary, setting),
+                "why_none": [],
+                "cards": [_card(given, colours) for given in summary.answers if given.setting == setting],
+            }
+            for setting in summary.measured.cells
+        ],
+        criterion=criterion_text(summary),
+        findings=summary.findings,
+        figures=[
+            {"section": one.section, "caption": one.caption, "svg": Markup(inline_svg(one.path, one.caption))}
+            for one in drawn
+        ],
+        no_figures=NO_FIGURES,
+        sections=_SECTIONS,
+        cost=cost_table(summary),
+        caveats=summary.caveats,
+        methods=methods_text(summary),
+        languages=[language_of(code) for code in summary.measured.languages],
+        tables=tables(summary),
+        version=jaxprune.__version__,
+    )
+
+
+def _card(given: Answer, colours: dict[str, str]) -> dict[str, Any]:
+    lines = [*given.effects, given.cost, given.others, given.targets, given.doubts]
+    return {
+        "language": language_of(given.language),
+        "is_certain": given.is_certain,
+        "headline": given.headline,
+        "lines": [line for line in lines if line],
+        "colour": "currentColor" if colours[given.language] == "#000000" else colours[given.language],
+    }
+
+
+def points_text(summary: Summary) -> str:
+    """Returns how much of the study there is."""
+    done = sum(point.status == "done" for point in summary.study.points)
+    total = len(summary.study.points) + len(summary.study.missing)
+    return f"{done} of {wording.count(total, 'point')} done"
+
+
+def criterion_text(summary: Summary) -> str:
+    """Returns what \u201cbest\u201d means in this study."""
+    config, measured = summary.study.config, summary.measured
+    weights = config.decision.weights or dict.fromkeys(config.evaluation.measures, 1.0)
+    shown = wording.names([f"{name} {weight:g}" for name, weight in weights.items()])
+    given = "by the study file" if config.decision.weights else "alike, for the study file gives none"
+    text = (
+        f"\u201cBest\u201d is the least mean loss against the dense model, weighted {given}: {shown}. The loss of perplexity is "
+        "log(perplexity / dense), that of a task the part of the dense score that is gone."
+    )
+    targets = [target_text(TargetResult(target, "", None)) for target in config.decision.targets]
+    if targets:
+        text += f" Targets: {'; '.join(targets)}. Calibrations that hold them come first."
+    for language in measured.languages:
+        for source, why in criterion_for(config, measured, language).left_out.items():
+            text += f" In {language_of(language).english}, {source} {why} and does not count."
+    return text
+
+
+def methods_text(summary: Summary) -> list[str]:
+    """Returns how everything was measured, and on what."""
+    config = summary.study.config
+    calibration, evaluation = config.calibration, config.evaluation
+    lines = [
+        f"Model: {config.model}. Methods: {', '.join(method.label for method in config.methods)}; patterns: "
+        f"{', '.join(config.patterns)}. Calibration: {calibration.samples} sequences of {calibration.length} tokens from "
+        f"{calibration.texts} ({calibration.fill}) unless a mixture states its own counts; seeds "
+        f"{', '.join(map(str, config.seeds))}.",
+    ]
+    if evaluation.perplexity is not None:
+        part = evaluation.perplexity
+        lines.append(
+            f"Perplexity: exp of the mean negative log-likelihood a token over {part.windows} windows of {part.length} tokens a "
+            f"language from {part.texts}, none of which calibrated anything. Over seeds it is averaged in nats a token."
+        )
+    if evaluation.snr is not None:
+        part = evaluation.snr
+        lines.append(
+            f"Signal-to-noise ratio: energy of the dense model's block outputs over that of the change, in dB, on {part.windows} "
+            f"windows of {part.length} tokens a language from {part.texts}; each model runs its own hidden states."
+        )
+    if evaluation.tasks is not None:
+        limit = "all items" if evaluation.tasks.limit is None else f"at most {evaluation.tasks.limit} items"
+        tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
+        told = [f"{measure.name} ({measure.ability}; {measure.metric})" for measure in tasks]
+        lines.append(f"Tasks: {wording.names(told)}; {limit} a language, the same ones for every model.")
+    lines += [
+        "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and of seeds added "
+        "up and Welch\u2019s and Satterthwaite\u2019s degrees of freedom; with one seed on both sides it is McNemar\u2019s exact test for "
+        f"right and wrong answers and a bootstrap otherwise (up to {RESAMPLES:,} resamples). Intervals are 95 %, uncorrected. P-values in "
+        "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for what came "
+        "out; the tables also have them corrected over the languages only, and as they are.",
+    ]
+    assert summary.study.dense is not None
+    results = [summary.study.dense.result, *(point.result for point in summary.study.points if point.status == "done")]
+    for key, what in (
+        ("versions", "Versions"),
+        ("devices", "Devices"),
+        ("compute_dtype", "Precision of the forward passes"),
+    ):
+        told = collections.Counter(text for result in results if (text := _flat(result.get(key))))
+        if told:
+            shown = [f"{text} ({wording.count(number, 'result')})" for text, number in told.items()]
+            lines.append(f"{what}: {'; '.join(shown)}.")
+    return lines
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
+    """Returns the report as Markdown, with the figures beside it as links."""
+    parts = [f"# {summary.study.config.title}", f"{summary.study.config.model} \u00b7 {points_text(summary)}"]
+    parts += [f"> **{line}**" for line in summary.state]
+    parts.append("## The answer")
+    for setting in summary.measured.cells:
+        parts += [f"### {setting}", lead(summary, setting)]
+        parts += [f"- {given.text}" for given in summary.answers if given.setting == setting]
+    parts += [criterion_text(summary), "## What the published study found, and this one"]
+    parts.append("\n".join(f"- {one.claim} **{one.verdict}.** {one.evidence}" for one in summary.findings))
+    if not drawn:
+        parts.append(NO_FIGURES)
+    for section, heading in _SECTIONS:
+        of_section = [one for one in drawn if one.section == section]
+        if of_section or section == "cost":
+            parts.append(f"## {heading}")
+        parts += [f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in of_section]
+        if section == "cost":
+            parts.append(markdown(cost_table(summary)))
+    parts += ["## What these numbers do not bear", "\n".join(f"- {caveat}" for caveat in summary.caveats)]
+    parts += ["## How it was measured", *methods_text(summary)]
+    names = [language_of(code) for code in summary.measured.languages]
+    parts.append(
+        "Languages: "
+        + ", ".join(
+            f'{of.code} {of.english} (<bdi lang="{of.code}" dir="{of.direction}">{of.own}</bdi>)' for of in names
+        )
+        + "."
+    )
+    parts.append("## All numbers")
+    for table in tables(summary):
+        parts += [f"### {table.title}", markdown(table)]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,202 @@
+"""Everything that a report says, before it is laid out: computed once, then written as a page, a table and JSON."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jaxprune.errors import RequestError
+from jaxprune.evaluation.seeds import SeededDifference, difference_over_seeds
+from jaxprune.studies.caveats import caveats, state
+from jaxprune.studies.comparisons import Comparison, compare_all
+from jaxprune.studies.criterion import baselines
+from jaxprune.studies.decision import Decision, decide
+from jaxprune.studies.findings import Answer, answer, target_text
+from jaxprune.studies.measured import Measured, Scores, read_measured
+from jaxprune.studies.published import Finding, published_findings
+from jaxprune.studies.results import StudyResults
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a study says.
+
+    Attributes:
+      state: what is not there, to be read first; empty for a finished study.
+      english: the English baseline, if there is one.
+    """
+
+    study: StudyResults
+    measured: Measured
+    english: str | None
+    comparisons: tuple[Comparison, ...]
+    decisions: tuple[Decision, ...]
+    answers: tuple[Answer, ...]
+    findings: tuple[Finding, ...]
+    caveats: tuple[str, ...]
+    state: tuple[str, ...]
+
+
+def summarise(study: StudyResults) -> Summary:
+    """Computes what there is to say of a study, finished or not.
+
+    Raises:
+      RequestError: there is nothing to compare: no dense measurement, or no point that is done.
+    """
+    measured = read_measured(study)
+    if not measured.cells:
+        failed = len(study.points)
+        raise RequestError(
+            f"{study.folder} has no point that is done ({failed} failed, {len(study.missing)} missing), so there is nothing "
+            "to compare; run jaxprune study on it until some are."
+        )
+    against = baselines(study.config, measured)
+    comparisons = compare_all(measured, against)
+    decisions = decide(study.config, measured, comparisons)
+    return Summary(
+        study=study,
+        measured=measured,
+        english=against["english"](""),
+        comparisons=comparisons,
+        decisions=decisions,
+        answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
+        findings=published_findings(measured, comparisons),
+        caveats=caveats(study, measured),
+        state=state(study),
+    )
+
+
+def estimate(scores: Scores) -> SeededDifference:
+    """Returns the mean of scores (nats a token, or a task's unit) with an interval for other items and other seeds."""
+    return difference_over_seeds(scores.totals_SN, 0 * scores.totals_SN[:1], scores.counts_N)
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """Returns ``summary.json``: every number of the report; those that JSON cannot hold are null."""
+    measured = summary.measured
+    found = {
+        "format": FORMAT,
+        "title": summary.study.config.title,
+        "model": summary.study.config.model,
+        "state": list(summary.state),
+        "missing": list(summary.study.missing),
+        "failed": [
+            {"id": point.id, "error": dict(point.error or {})}
+            for point in summary.study.points
+            if point.status != "done"
+        ],
+        "left_out": [problem._asdict() for problem in measured.problems],
+        "baselines": {"english": summary.english},
+        "answers": [
+            {**_of(given.setting), **_plain(given), "text": given.text, "decision": _decision(decision)}
+            for given, decision in zip(summary.answers, summary.decisions, strict=True)
+        ],
+        "findings": [dataclasses.asdict(finding) for finding in summary.findings],
+        "caveats": list(summary.caveats),
+        "comparisons": [_comparison(comparison) for comparison in summary.comparisons],
+        "values": {
+            "dense": {
+                language: {source: _value(source, scores) for source, scores in of.items()}
+                for language, of in measured.dense.items()
+            },
+            "calibrations": [
+                {
+                    **_of(setting),
+                    "calibration": name,
+                    "mixture": dict(measured.mixtures[name]),
+                    "seeds": sorted(cell.points),
+                    "languages": {
+                        language: {source: _value(source, scores) for source, scores in of.items()}
+                        for language, of in cell.scores.items()
+                    },
+                    "seconds": cell.average("seconds", "prune"),
+                    "peak_bytes": cell.largest("peak_bytes"),
+                    "model_bytes": cell.average("model_bytes"),
+                    "sparsity": cell.average("sparsity"),
+                }
+                for setting, cells in measured.cells.items()
+                for name, cell in cells.items()
+            ],
+        },
+    }
+    return _finite(found)
+
+
+def _of(setting: Any) -> dict[str, str]:
+    return {"method": setting.method, "pattern": setting.pattern}
+
+
+def _plain(given: Answer) -> dict[str, Any]:
+    return {field.name: getattr(given, field.name) for field in dataclasses.fields(given) if field.name != "setting"}
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "weights": dict(decision.criterion.weights),
+        "left_out": dict(decision.criterion.left_out),
+        "ranking": [
+            {
+                "calibration": candidate.calibration,
+                "loss": candidate.loss.value,
+                "interval": list(candidate.loss.interval),
+                "p_best": candidate.p_best,
+                "targets": [
+                    {
+                        "target": target_text(result),
+                        "language": result.language,
+                        "loss": None if result.loss is None else result.loss.value,
+                        "interval": None if result.loss is None else list(result.loss.interval),
+                        "met": result.is_met,
+                        "certain": result.is_certain,
+                    }
+                    for result in candidate.targets
+                ],
+            }
+            for candidate in decision.candidates
+        ],
+        "against_english": None if decision.against_english is None else decision.against_english.value,
+        "p_english": decision.p_english,
+        "as_good_within_chance": list(decision.equals),
+        "payers": [{"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers],
+        "cost": dataclasses.asdict(decision.cost),
+    }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    return {
+        **_of(found.setting),
+        "calibration": found.calibration,
+        "baseline": found.baseline,
+        "against": found.against,
+        "language": found.language,
+        "measure": found.measure.name,
+        "difference": found.difference.value,
+        "interval": list(found.difference.interval),
+        "p": found.difference.p_value,
+        "p_over_languages": found.p_languages,
+        "p_over_languages_and_calibrations": found.p_all,
+        "p_by_seed": list(found.difference.by_seed),
+        "items": found.difference.items,
+        "seeds": list(found.difference.seeds),
+        "test": found.difference.test,
+    }
+
+
+def _value(source: str, scores: Scores) -> dict[str, Any]:
+    found = estimate(scores)
+    values = {"mean": found.value, "interval": list(found.interval), "items": found.items, "seeds": len(scores.seeds)}
+    if source == "perplexity":
+        values["perplexity"] = math.exp(min(found.value, 700.0))
+    return values
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

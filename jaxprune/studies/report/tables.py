@@ -1,0 +1,173 @@
+"""The report's tables, for the page and for Markdown."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from jaxprune.studies import wording
+from jaxprune.studies.findings import unit
+from jaxprune.studies.measured import PERPLEXITY, Measure, Scores, Setting
+from jaxprune.studies.report.summary import Summary, estimate
+
+_NOTHING = "\u2013"
+
+
+class Table(NamedTuple):
+    """Columns to the right of the first are numbers."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+def tables(summary: Summary) -> list[Table]:
+    """Returns every number with its interval: values, differences to the baselines, signal-to-noise ratios."""
+    measured = summary.measured
+    return [
+        *(
+            table
+            for setting in measured.cells
+            for measure in measured.measures
+            if not measure.is_pooled and (table := _values(summary, setting, measure)).rows
+        ),
+        *_differences(summary),
+        *(table for setting in measured.cells if (table := _snr(summary, setting)).rows),
+        _ranking(summary),
+        *_left_out(summary),
+    ]
+
+
+def cost_table(summary: Summary) -> Table:
+    """Returns what each calibration takes."""
+    rows = [
+        [
+            f"{setting} · {name}",
+            _optional(cell.average("seconds", "prune"), wording.seconds),
+            _optional(cell.largest("peak_bytes"), wording.size),
+            _optional(cell.average("model_bytes"), wording.size),
+            _optional(cell.average("sparsity"), lambda value: f"{100 * value:.1f} %"),
+            str(len(cell.points)),
+        ]
+        for setting, cells in summary.measured.cells.items()
+        for name, cell in cells.items()
+    ]
+    head = ["calibration", "pruning", "peak memory", "size on disk", "weights pruned", "seeds"]
+    return Table("Cost", head, rows)
+
+
+def _optional(value: float | None, show: object) -> str:
+    return _NOTHING if value is None or not callable(show) else str(show(value))
+
+
+def value_with_interval(name: str, scores: Scores, dense: Scores) -> str:
+    """Returns ``31.2 [28.9, 33.6]``."""
+    found = estimate(scores)
+    low, high = (wording.score(name, end, dense) for end in found.interval)
+    return f"{wording.score(name, found.value, dense)} [{low}, {high}]"
+
+
+def _values(summary: Summary, setting: Setting, measure: Measure) -> Table:
+    measured, source = summary.measured, measure.sources[0]
+    languages = [language for language in measured.languages if source in measured.dense[language]]
+    rows = [
+        ["(dense)", *(_cell(measure, measured.dense[lang][source], measured.dense[lang][source]) for lang in languages)]
+    ]
+    for name, cell in measured.cells[setting].items():
+        found = [cell.scores.get(language, {}).get(source) for language in languages]
+        values = [_cell(measure, s, measured.dense[lang][source]) for s, lang in zip(found, languages, strict=True)]
+        rows.append([name, *values])
+    what = (
+        measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
+    )
+    return Table(f"{setting}: {what} with 95 % intervals", ["calibrated on", *languages], rows if languages else [])
+
+
+def _cell(measure: Measure, scores: Scores | None, dense: Scores) -> str:
+    return _NOTHING if scores is None else value_with_interval(measure.name, scores, dense)
+
+
+def _differences(summary: Summary) -> Iterator[Table]:
+    for setting in summary.measured.cells:
+        for against, what in (("english", "English calibration"), ("target", "the language's own calibration")):
+            rows: list[list[str]] = []
+            for found in summary.comparisons:
+                if (found.setting, found.against) != (setting, against):
+                    continue
+                factor = unit(summary.measured, found.measure, found.language)
+                size, interval = wording.change(found.measure, found.difference, factor)
+                rows.append(
+                    [
+                        f"{found.calibration} against {found.baseline}",
+                        found.language,
+                        found.measure.name,
+                        size,
+                        interval.removeprefix("95 % interval "),
+                        *(wording.p_value(p).removeprefix("p = ").removeprefix("p ") for p in (
+                            found.difference.p_value, found.p_languages, found.p_all
+                        )),
+                        f"{found.difference.seeds[0]}, {found.difference.seeds[1]}",
+                        f"{found.difference.items:,}",
+                        found.difference.test,
+                    ]
+                )  # fmt: skip
+            head = ["calibration", "language", "measure", "difference", "95 % interval", "p", "p (Holm, languages)",
+                    "p (Holm, all)", "seeds", "items", "test"]  # fmt: skip
+            if rows:
+                yield Table(f"{setting}: every difference to {what}", head, rows)
+
+
+def _snr(summary: Summary, setting: Setting) -> Table:
+    languages = list(summary.measured.languages)
+    rows: list[list[str]] = []
+    for name, cell in summary.measured.cells[setting].items():
+        numbers = [cell.average("snr", "weights", "overall")]
+        numbers += [cell.average("snr", "languages", language, "overall") for language in languages]
+        if any(number is not None for number in numbers):
+            rows.append([name, *(_NOTHING if number is None else f"{number:.2f}" for number in numbers)])
+    title = f"{setting}: signal-to-noise ratio in dB, of weights and of all blocks' outputs by language"
+    return Table(title, ["calibrated on", "weights", *languages], rows)
+
+
+def _ranking(summary: Summary) -> Table:
+    rows = [
+        [
+            f"{decision.setting} · {decision.language}",
+            candidate.calibration,
+            f"{candidate.loss.value:.3f}",
+            f"{candidate.loss.interval[0]:.3f} to {candidate.loss.interval[1]:.3f}",
+            _NOTHING
+            if candidate is decision.best
+            else wording.p_value(candidate.p_best).removeprefix("p ").removeprefix("= "),
+            _targets(candidate.targets),
+        ]
+        for decision in summary.decisions
+        for candidate in decision.candidates
+    ]
+    head = ["for", "calibration", "loss by the criterion", "95 % interval", "p against the first (Holm)", "targets"]
+    return Table("Every calibration by the criterion, best first", head, rows)
+
+
+def _targets(results: tuple) -> str:
+    known = [result for result in results if result.is_met is not None]
+    return f"{sum(result.is_met for result in known)} of {len(results)}" if results else _NOTHING
+
+
+def _left_out(summary: Summary) -> Iterator[Table]:
+    problems = summary.measured.problems
+    if problems:
+        yield Table("Measured, and left out", ["point", "why"], [[problem.point, problem.what] for problem in problems])
+
+
+def markdown(table: Table) -> str:
+    """Returns a table in Markdown."""
+
+    def line(cells: list[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+    rule = ["---", *["---:"] * (len(table.head) - 1)]
+    return "\n".join(map(line, [table.head, rule, *table.rows]))
+
+
+def ratio(nats: float) -> float:
+    """Returns a difference in nats a token as a change of perplexity."""
+    return math.expm1(min(nats, 700.0))
