@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, numbers, options
+from jaxprune.cli import console, numbers, options, processes
 
 
 def command(
@@ -37,37 +37,58 @@ def command(
     chat: Annotated[
         bool, typer.Option("--chat", help="Put each prompt into the model's chat template, as a user's message.")
     ] = False,
+    distributed: options.Distributed = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
     json: options.Json = False,
 ) -> None:
     """Continue prompts.
 
     Ends at the model's end tokens, or after --max-new-tokens. The whole model has to fit into memory, unlike for the
-    other commands.
+    other commands; where one device is too small for it, --mesh model=N splits it over N.
 
     [bold]Example:[/]  jaxprune generate sample:gemma3-270m --prompt "Die Hauptstadt von Deutschland ist"
     """
     from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.evaluation.sampling import Sampling
     from jaxprune.jobs import generate as job
     from jaxprune.jobs.settings import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
 
-    sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
-    chosen_mesh, compute_dtype = make_mesh(parse_mesh(mesh)), parse_compute_dtype(dtype, option="--dtype")
+    processes.join(distributed, coordinator, num_processes, process_id)
+    with together():
+        sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, seed=seed)
+        compute_dtype = parse_compute_dtype(dtype, option="--dtype")
+        chosen_mesh = make_mesh(parse_mesh(mesh), len(prompt))
     with console.working(f"opening {model}"):
-        checkpoint = open_checkpoint(model)
-    prepared = job.prepare_prompts(checkpoint, prompt, max_new_tokens=max_new_tokens, is_chat=chat)
-    with console.WorkProgress("read", len(checkpoint.model.sections), unit="sections") as bar:
+        checkpoint = first_then_others(lambda: open_checkpoint(model))
+    with together():
+        prepared = job.prepare_prompts(checkpoint, prompt, max_new_tokens=max_new_tokens, is_chat=chat)
+    job.check_agreement(
+        checkpoint,
+        prepared,
+        mesh=chosen_mesh,
+        dtype=compute_dtype,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+    )
+    sections = len(checkpoint.model.sections)
+    with console.WorkProgress("read", sections, unit="sections", is_shown=is_first()) as bar:
 
         def on_section(section: str) -> None:
             bar.phase(section)
             bar.advance(1)
 
         generator = job.load(checkpoint, mesh=chosen_mesh, dtype=compute_dtype, on_section=on_section)
-    with console.WorkProgress("generate", len(prompt) * max_new_tokens, unit="tokens asked for") as bar:
+    asked = len(prompt) * max_new_tokens
+    with console.WorkProgress("generate", asked, unit="tokens asked for", is_shown=is_first()) as bar:
         result = job.generate(
             generator, prepared, max_new_tokens=max_new_tokens, sampling=sampling, on_tokens=bar.advance
         )
+    if not is_first():
+        return
     if json:
         console.print_json(result)
     else:

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.tokenizing import tokenize
+from jaxprune.distributed import agree, together
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.generation import Generated, Generator, check_prompt
 from jaxprune.evaluation.sampling import Sampling
@@ -90,6 +91,28 @@ def stop_tokens(checkpoint: Checkpoint, tokenizer: transformers.PreTrainedTokeni
     return frozenset([*ids, own] if isinstance(own, int) else ids)
 
 
+def check_agreement(
+    checkpoint: Checkpoint, prompts: Prompts, *, mesh: Mesh, dtype: np.dtype, max_new_tokens: int, sampling: Sampling
+) -> None:
+    """Checks that all processes were asked for the same, before they wait for each other.
+
+    Raises:
+      RequestError: in every process; names what differs.
+    """
+    agree(
+        {
+            "model": checkpoint.fingerprint,
+            "prompts": list(prompts.texts),
+            "tokens": [tokens_T.tolist() for tokens_T in prompts.tokens],
+            "stop_tokens": sorted(prompts.stop_tokens),
+            "mesh": dict(mesh.shape),
+            "dtype": str(np.dtype(dtype)),
+            "max_new_tokens": max_new_tokens,
+            **dataclasses.asdict(sampling),
+        }
+    )
+
+
 def load(
     checkpoint: Checkpoint,
     *,
@@ -97,8 +120,12 @@ def load(
     dtype: np.dtype,
     on_section: Callable[[str], None] = lambda section: None,
 ) -> Generator:
-    """Returns a generator with all of the checkpoint's weights, which have to fit into memory, in ``dtype``."""
-    return Generator(checkpoint.read, checkpoint.model, mesh=mesh, dtype=dtype, on_section=on_section)
+    """Returns a generator with all of the checkpoint's weights, which have to fit into memory, in ``dtype``.
+
+    Of several processes each reads what its devices are to hold.
+    """
+    with together():
+        return Generator(checkpoint.parameters, checkpoint.model, mesh=mesh, dtype=dtype, on_section=on_section)
 
 
 def generate(
@@ -109,7 +136,7 @@ def generate(
     sampling: Sampling,
     on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, Any]:
-    """Continues prompts and returns what ``generate --json`` prints."""
+    """Continues prompts and returns what ``generate --json`` prints, in each of several processes."""
     generated = generator.generate(
         prompts.tokens,
         max_new_tokens=max_new_tokens,

@@ -23,7 +23,7 @@ CHANGES = {
     "llama": {},
     "cohere": {"tie_word_embeddings": False, "use_qk_norm": True},
     "gemma3_text": {"tie_word_embeddings": False},
-    "qwen2": {},
+    "qwen2": {"num_hidden_layers": 4, "max_window_layers": 2},
 }
 ONE_DEVICE = {"data": 1, "model": 1}
 

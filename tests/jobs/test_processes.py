@@ -138,6 +138,32 @@ def test_processes_that_are_asked_for_different_things_do_nothing(inputs):
     assert not out.exists()
 
 
+def continuing(inputs, *more):
+    prompts = [word for prompt in ("größer und", "ابتدر سمن", "的一是不了人") for word in ("--prompt", prompt)]
+    return ["generate", str(inputs / "dense"), *prompts, "--max-new-tokens", "20", "--json", *more]
+
+
+@pytest.mark.parametrize("more", [["--temperature", "0.9", "--top-k", "100"], ["--mesh", "model=4"]])
+def test_two_processes_continue_prompts_as_one_does(inputs, capsys, more):
+    """With the prompts shared out over the processes, by default, or the weights."""
+    logs = inputs / f"logs-{more[0]}"
+    two = multiprocess.start(continuing(inputs, *more), processes=2, devices=2, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [0, 0]
+    alone = run(capsys, *continuing(inputs, *more[: -2 if "--mesh" in more else None], "--mesh", "data=1"))
+    assert json.loads((logs / "0.out").read_text())["outputs"] == json.loads(alone.out)["outputs"]
+    assert (logs / "1.out").read_text() == ""
+
+
+def test_processes_that_are_to_continue_different_prompts_make_nothing(inputs):
+    logs = inputs / "logs-prompts"
+    asked = [continuing(inputs), continuing(inputs, "--prompt", "аеи")]
+    two = multiprocess.start_each(asked, devices=2, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
+    for process in (0, 1):
+        assert "was asked for prompts = " in " ".join((logs / f"{process}.err").read_text().split())
+        assert (logs / f"{process}.out").read_text() == ""
+
+
 def test_what_all_find_wrong_by_themselves_ends_all_with_status_2(inputs):
     """A width that 5 does not divide is no news from one process to the other."""
     logs, asked = inputs / "logs-widths", arguments(inputs, inputs / "never-of-these")
