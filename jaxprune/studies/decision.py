@@ -103,9 +103,7 @@ class Decision:
         return self.against_english is not None and self.against_english.value < 0
 
 
-def decide(
-    config: StudyConfig, measured: Measured, comparisons: tuple[Comparison, ...]
-) -> tuple[Decision, ...]:
+def decide(config: StudyConfig, measured: Measured, comparisons: tuple[Comparison, ...]) -> tuple[Decision, ...]:
     """Returns a decision for every setting and language in which two calibrations or more can be compared."""
     return tuple(
         decision
@@ -129,6 +127,10 @@ class _Contest:
         self._shares: dict[str, Mapping[str, Shares]] = {name: cell.scores for name, cell in cells.items()}
         self._criteria = {language: criterion_for(config, measured, language) for language in measured.languages}
         self._english = baselines(config, measured)["english"]("")
+        self._spreads = {
+            language: criterion.spread((of.get(language, {}) for of in self._shares.values()), measured.dense[language])
+            for language, criterion in self._criteria.items()
+        }
         self._losses = {language: self._losses_in(language) for language in measured.languages}
         pairs = {
             (language, first, second): difference
@@ -147,9 +149,7 @@ class _Contest:
 
     def _decide(self, language: str, comparisons: tuple[Comparison, ...]) -> Decision:
         losses = self._losses[language]
-        targets = {
-            name: check_targets(self._config, self._measured, self._shares, name, language) for name in losses
-        }
+        targets = {name: check_targets(self._config, self._measured, self._shares, name, language) for name in losses}
         unsorted = [Candidate(name, loss, targets[name], 1.0) for name, loss in losses.items()]
         order = sorted(unsorted, key=lambda candidate: (not candidate.holds_targets, candidate.loss.value))
         best = order[0].calibration
@@ -174,12 +174,15 @@ class _Contest:
     def _losses_in(self, language: str) -> dict[str, SeededDifference]:
         dense = self._measured.dense[language]
         criterion = self._criteria[language]
-        losses = {name: criterion.difference(of.get(language, {}), dense, dense) for name, of in self._shares.items()}
+        losses = {
+            name: criterion.difference(of.get(language, {}), dense, dense, spread=self._spreads[language])
+            for name, of in self._shares.items()
+        }
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def _difference(self, language: str, first: str, second: str) -> SeededDifference | None:
         of = [self._shares[name].get(language, {}) for name in (first, second)]
-        return self._criteria[language].difference(*of, self._measured.dense[language])
+        return self._criteria[language].difference(*of, self._measured.dense[language], spread=self._spreads[language])
 
 
 def _of_pair(p_values: Mapping[Pair, float], language: str, first: str, second: str) -> float:
@@ -203,7 +206,9 @@ def _payers(
 
 def _cost(cell: Cell, english: Cell | None) -> Cost:
     seconds, peak = cell.average("seconds", "prune"), cell.largest("peak_bytes")
-    of_english = (None, None) if english is None else (english.average("seconds", "prune"), english.largest("peak_bytes"))
+    of_english = (
+        (None, None) if english is None else (english.average("seconds", "prune"), english.largest("peak_bytes"))
+    )
     return Cost(
         seconds=seconds,
         seconds_ratio=seconds / of_english[0] if seconds and of_english[0] else None,

@@ -83,7 +83,7 @@ def _best_for_itself(
     total = len(best) + len(exceptions)
     if not total:
         return Finding(claim, "cannot be judged", "No language was measured under its own calibration and another one.")
-    evidence = f"Lowest among single languages in {len(best)} of {wording.count(total, 'case')}"
+    evidence = f"Best among single languages in {len(best)} of {wording.count(total, 'case')}"
     if exceptions:
         evidence = f"{evidence}; not for {wording.names(exceptions)}"
     against = _target_against_english(comparisons, measured, PERPLEXITY)
@@ -102,9 +102,7 @@ def _verdict(shown: int, total: int) -> Verdict:
     return "partly shown" if shown else "not shown"
 
 
-def _target_against_english(
-    comparisons: Iterable[Comparison], measured: Measured, measure: str
-) -> list[Comparison]:
+def _target_against_english(comparisons: Iterable[Comparison], measured: Measured, measure: str) -> list[Comparison]:
     return [
         found
         for found in comparisons
@@ -136,7 +134,9 @@ def _carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> It
         of_tasks = _target_against_english(comparisons, measured, measure.name)
         both = [found for found in of_tasks if (found.setting, found.language) in in_perplexity]
         if not both:
-            yield Finding(claim, "cannot be judged", "In no language is the gain in perplexity measurable, and the tasks too.")
+            yield Finding(
+                claim, "cannot be judged", "In no language is the gain in perplexity measurable, and the tasks too."
+            )
             continue
         better, worse = _significant(both)
         evidence = (

@@ -144,7 +144,9 @@ def _against_english(summary: Summary, setting: Setting, measure: str) -> list[C
 
 def _forest(summary: Summary, setting: Setting, measure: Measure) -> dict[str, list[Estimate]]:
     """Returns for each language its own calibration, mixtures with it, and the recommended one."""
-    chosen = {decision.language: decision.best.calibration for decision in summary.decisions if decision.setting == setting}
+    chosen = {
+        decision.language: decision.best.calibration for decision in summary.decisions if decision.setting == setting
+    }
     groups: dict[str, list[Estimate]] = {}
     found = _against_english(summary, setting, measure.name)
     for language in summary.measured.languages:
@@ -207,7 +209,9 @@ def _who_pays(summary: Summary, setting: Setting) -> Levels | None:
         line: list[str] = []
         for column, language in enumerate(languages):
             one = found.get((name, language))
-            line.append("" if one is None else wording.percent(math.expm1(min(one.difference.value, 20.0))).removesuffix(" %"))
+            line.append(
+                "" if one is None else wording.percent(math.expm1(min(one.difference.value, 20.0))).removesuffix(" %")
+            )
             if one is not None:
                 levels[row, column] = one.difference.value
                 if one.p_all < ALPHA:
@@ -258,5 +262,7 @@ def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any
             found = estimate(scores)
             points[name] = tuple(factor * number for number in (found.value, *found.interval))
         baselines = stored["languages"].get(language, {}).get("baselines", {})
-        rows[language] = TaskRow(points, {name: factor * value for name, value in baselines.items() if value is not None})
+        rows[language] = TaskRow(
+            points, {name: factor * value for name, value in baselines.items() if value is not None}
+        )
     return rows

@@ -44,7 +44,9 @@ def level_figure(title: str, table: Levels, *, row_label: str, column_label: str
     from matplotlib.patches import Rectangle
 
     height, width = table.levels.shape
-    figure = Figure(figsize=(2.6 + 0.09 * max(map(len, table.rows)) + 0.72 * width, 1.7 + 0.36 * height), layout="constrained")
+    figure = Figure(
+        figsize=(2.6 + 0.09 * max(map(len, table.rows)) + 0.72 * width, 1.7 + 0.36 * height), layout="constrained"
+    )
     axes = figure.add_subplot()
     defined = table.levels[np.isfinite(table.levels)]
     highest = max(float(np.abs(defined).max(initial=0.0)), 0.02)
@@ -110,9 +112,7 @@ def forest_figure(title: str, estimates: Mapping[str, Sequence[Estimate]], label
             face = colours[language] if one.is_certain else PAPER
             axes.plot([one.low, one.high], [y, y], color=colours[language], linewidth=1.6, solid_capstyle="butt")
             mark = _MARKS[names.index(one.calibration) % len(_MARKS)]
-            axes.plot(
-                [one.value], [y], mark, color=colours[language], markerfacecolor=face, markersize=6.5, zorder=3
-            )
+            axes.plot([one.value], [y], mark, color=colours[language], markerfacecolor=face, markersize=6.5, zorder=3)
             y += 1.0
         ticks.append((start + y - 1.0) / 2)
         y += 0.6

@@ -69,7 +69,6 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
             {
                 "name": str(setting),
                 "lead": lead(summary, setting),
-                "why_none": [],
                 "cards": [_card(given, colours) for given in summary.answers if given.setting == setting],
             }
             for setting in summary.measured.cells
@@ -77,7 +76,8 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         criterion=criterion_text(summary),
         findings=summary.findings,
         figures=[
-            {"section": one.section, "caption": one.caption, "svg": Markup(inline_svg(one.path, one.caption))} for one in drawn
+            {"section": one.section, "caption": one.caption, "svg": Markup(inline_svg(one.path, one.caption))}
+            for one in drawn
         ],
         no_figures=NO_FIGURES,
         sections=_SECTIONS,
@@ -156,14 +156,19 @@ def methods_text(summary: Summary) -> list[str]:
         lines.append(f"Tasks: {wording.names(told)}; {limit} a language, the same ones for every model.")
     lines += [
         "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and of seeds added "
-        "up and Welch\u2019s and Satterthwaite\u2019s degrees of freedom; with one seed on both sides it is McNemar\u2019s exact test for "
+        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes is taken from all calibrations of a setting together, "
+        "as if it were the same for each. With one seed of everything it is McNemar\u2019s exact test for "
         f"right and wrong answers and a bootstrap otherwise (up to {RESAMPLES:,} resamples). Intervals are 95 %, uncorrected. P-values in "
         "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for what came "
         "out; the tables also have them corrected over the languages only, and as they are.",
     ]
     assert summary.study.dense is not None
     results = [summary.study.dense.result, *(point.result for point in summary.study.points if point.status == "done")]
-    for key, what in (("versions", "Versions"), ("devices", "Devices"), ("compute_dtype", "Precision of the forward passes")):
+    for key, what in (
+        ("versions", "Versions"),
+        ("devices", "Devices"),
+        ("compute_dtype", "Precision of the forward passes"),
+    ):
         told = collections.Counter(text for result in results if (text := _flat(result.get(key))))
         if told:
             shown = [f"{text} ({wording.count(number, 'result')})" for text, number in told.items()]
@@ -200,7 +205,10 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     parts += ["## How it was measured", *methods_text(summary)]
     names = [language_of(code) for code in summary.measured.languages]
     parts.append(
-        "Languages: " + ", ".join(f'{of.code} {of.english} (<bdi lang="{of.code}" dir="{of.direction}">{of.own}</bdi>)' for of in names)
+        "Languages: "
+        + ", ".join(
+            f'{of.code} {of.english} (<bdi lang="{of.code}" dir="{of.direction}">{of.own}</bdi>)' for of in names
+        )
         + "."
     )
     parts.append("## All numbers")

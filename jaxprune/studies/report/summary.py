@@ -129,9 +129,7 @@ def _of(setting: Any) -> dict[str, str]:
 
 
 def _plain(given: Answer) -> dict[str, Any]:
-    return {
-        field.name: getattr(given, field.name) for field in dataclasses.fields(given) if field.name != "setting"
-    }
+    return {field.name: getattr(given, field.name) for field in dataclasses.fields(given) if field.name != "setting"}
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -161,9 +159,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "against_english": None if decision.against_english is None else decision.against_english.value,
         "p_english": decision.p_english,
         "as_good_within_chance": list(decision.equals),
-        "payers": [
-            {"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers
-        ],
+        "payers": [{"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers],
         "cost": dataclasses.asdict(decision.cost),
     }
 

@@ -69,12 +69,16 @@ def value_with_interval(name: str, scores: Scores, dense: Scores) -> str:
 def _values(summary: Summary, setting: Setting, measure: Measure) -> Table:
     measured, source = summary.measured, measure.sources[0]
     languages = [language for language in measured.languages if source in measured.dense[language]]
-    rows = [["(dense)", *(_cell(measure, measured.dense[lang][source], measured.dense[lang][source]) for lang in languages)]]
+    rows = [
+        ["(dense)", *(_cell(measure, measured.dense[lang][source], measured.dense[lang][source]) for lang in languages)]
+    ]
     for name, cell in measured.cells[setting].items():
         found = [cell.scores.get(language, {}).get(source) for language in languages]
         values = [_cell(measure, s, measured.dense[lang][source]) for s, lang in zip(found, languages, strict=True)]
         rows.append([name, *values])
-    what = measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
+    what = (
+        measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
+    )
     return Table(f"{setting}: {what} with 95 % intervals", ["calibrated on", *languages], rows if languages else [])
 
 
@@ -131,7 +135,9 @@ def _ranking(summary: Summary) -> Table:
             candidate.calibration,
             f"{candidate.loss.value:.3f}",
             f"{candidate.loss.interval[0]:.3f} to {candidate.loss.interval[1]:.3f}",
-            _NOTHING if candidate is decision.best else wording.p_value(candidate.p_best).removeprefix("p ").removeprefix("= "),
+            _NOTHING
+            if candidate is decision.best
+            else wording.p_value(candidate.p_best).removeprefix("p ").removeprefix("= "),
             _targets(candidate.targets),
         ]
         for decision in summary.decisions
@@ -154,6 +160,7 @@ def _left_out(summary: Summary) -> Iterator[Table]:
 
 def markdown(table: Table) -> str:
     """Returns a table in Markdown."""
+
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
