@@ -8,7 +8,7 @@ Shapes: S seeds of a calibration, N items, the same for all models and in the sa
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Num
@@ -59,6 +59,32 @@ class Part:
     counts_N: Num[np.ndarray, " N"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """What another seed changes, known from several calibrations together.
+
+    Attributes:
+      variance: of the value that one seed gives.
+      freedom: degrees of freedom of that variance.
+    """
+
+    variance: float
+    freedom: int
+
+
+def pool_spread(values: Iterable[Num[np.ndarray, " _S"]]) -> Spread | None:
+    """Returns the variance within calibrations, each given by its seeds' values; None if none has two seeds.
+
+    Two seeds alone know their spread so badly that a lucky pair looks certain: among a hundred tests some always do,
+    and no correction of p-values makes up for that. That seeds matter alike, whatever the calibration, is assumed.
+    """
+    known = [values_S for values_S in values if len(values_S) > 1]
+    freedom = sum(len(values_S) - 1 for values_S in known)
+    if not freedom:
+        return None
+    return Spread(sum(float(np.square(values_S - values_S.mean()).sum()) for values_S in known) / freedom, freedom)
+
+
 def difference_over_seeds(
     first_SN: Num[np.ndarray, "S N"], second_SN: Num[np.ndarray, "R _N"], counts_N: Num[np.ndarray, " _N"]
 ) -> SeededDifference:
@@ -83,7 +109,9 @@ def difference_over_seeds(
     return criterion_over_seeds([Part(1.0, first_SN, second_SN, counts_N)])
 
 
-def criterion_over_seeds(parts: Sequence[Part]) -> SeededDifference:
+def criterion_over_seeds(
+    parts: Sequence[Part], *, spread: Spread | None = None, is_second_dense: bool = False
+) -> SeededDifference:
     """Compares two calibrations by a weighted sum of measures, as ``difference_over_seeds`` does by one.
 
     Items of different measures are drawn independently of each other, so their variances add up. A seed is one model,
@@ -91,6 +119,8 @@ def criterion_over_seeds(parts: Sequence[Part]) -> SeededDifference:
 
     Args:
       parts: the same seeds in all of them, in the same order.
+      spread: of the whole sum, from more calibrations than these two; None: from their own seeds.
+      is_second_dense: whether the second has no seeds; matters with ``spread``.
 
     Raises:
       RequestError: as ``difference_over_seeds``.
@@ -109,8 +139,11 @@ def criterion_over_seeds(parts: Sequence[Part]) -> SeededDifference:
             means.append(part.weight * totals_SN.sum(axis=1) / counts_N.sum())
     of_items = sum(variance for variance, _ in variances)
     seeds = (len(parts[0].first_SN), len(parts[0].second_RN))
+    if spread is not None:
+        share = 1 / seeds[0] + (0 if is_second_dense else 1 / seeds[1])
+        variances.append((share * spread.variance, spread.freedom))
     for means, number in zip(of_seeds, seeds, strict=True):
-        if number > 1:
+        if spread is None and number > 1:
             variances.append((float(np.var(np.sum(means, axis=0), ddof=1)) / number, number - 1))
     total = sum(variance for variance, _ in variances)
     # Without any variance the models agree on all items, and every number of degrees says the same.

@@ -25,7 +25,7 @@ def state(study: StudyResults) -> tuple[str, ...]:
         told = [f"{point.id} ({_reason(point.error)})" for point in bad[:_SHOWN]]
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         lines.append(
-            f"{wording.count(len(bad), 'point')} of {total} failed and count nowhere: {'; '.join(told)}{more}."
+            f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: {'; '.join(told)}{more}."
         )
     return tuple(lines)
 
@@ -77,15 +77,23 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
         "Perplexity is no ability: it can improve where tasks do not, which is why knowledge, reasoning and language "
         "modelling stand apart here."
     )
-    if any(cell.largest("peak_bytes") for cells in measured.cells.values() for cell in cells.values()):
-        yield (
-            "Peak memory is that of the process that did the point, all its stages together; another machine or mesh has "
-            "another."
-        )
+    yield from _peaks(measured)
+    yield (
+        "Points share what they have in common: a point that found statistics or a beginning done took less time for it, so "
+        "times of single calibrations are rough."
+    )
     yield (
         "A pruned model is stored as large as the dense one and runs as fast on ordinary hardware: zeros are stored and "
         "multiplied like any number."
     )
+
+
+def _peaks(measured: Measured) -> Iterator[str]:
+    points = [point for cells in measured.cells.values() for cell in cells.values() for point in cell.points.values()]
+    if any(point.result.get("peak_bytes") for point in points):
+        of_process = any(point.result.get("peak_of") == "process" for point in points)
+        since = "since it began, other points among it" if of_process else "while it did the point, all stages together"
+        yield f"Peak memory is what the process held on the host {since}; another machine or mesh has another."
 
 
 def _missing_data(study: StudyResults, measured: Measured) -> Iterator[str]:

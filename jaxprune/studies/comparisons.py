@@ -1,8 +1,8 @@
 """Every calibration against the English and the target baseline, in every language, by every measure: paired by item.
 
-With one seed on both sides the test is that of the items alone: McNemar's exact one for right and wrong answers, a
-bootstrap for all else. With more, the spread between seeds counts as well (``jaxprune.evaluation.seeds``); what the
-items alone would say, seed by seed, is kept beside it.
+With one seed of everything the test is that of the items alone: McNemar's exact one for right and wrong answers, a
+bootstrap for all else. With more, the spread between seeds counts as well, as all calibrations of a setting show it
+together (``jaxprune.evaluation.seeds``); what the items alone would say, seed by seed, is kept beside it.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from jaxprune.evaluation.intervals import Interval
-from jaxprune.evaluation.seeds import Part, criterion_over_seeds
+from jaxprune.evaluation.seeds import Part, Spread, criterion_over_seeds, pool_spread
 from jaxprune.evaluation.significance import holm, mcnemar, paired_means, paired_perplexity
 from jaxprune.studies.measured import Measure, Measured, Scores, Setting
 
@@ -74,8 +74,25 @@ class Comparison:
         return self.difference.value if self.measure.tasks else -self.difference.value
 
 
-def compare(first: Shares, second: Shares, measure: Measure) -> Difference | None:
-    """Compares by one measure; None where one of both lacks it. A mean over tasks needs the same seeds in all of them."""
+def spread_among(models: Iterable[Shares], measure: Measure) -> Spread | None:
+    """Returns what a seed changes by a measure, from all calibrations of a setting in one language."""
+    values: list[np.ndarray] = []
+    for shares in models:
+        scores = [shares[source] for source in measure.sources if source in shares]
+        if len(scores) == len(measure.sources):
+            seeds = common_seeds(scores)
+            values.append(np.mean([of.of_seeds(seeds).means_S for of in scores], axis=0))
+    return pool_spread(values)
+
+
+def compare(
+    first: Shares, second: Shares, measure: Measure, *, spread: Spread | None, is_second_dense: bool = False
+) -> Difference | None:
+    """Compares by one measure; None where one of both lacks it. A mean over tasks needs the same seeds in all of them.
+
+    Args:
+      spread: what ``spread_among`` says of the setting.
+    """
     if any(source not in shares for shares in (first, second) for source in measure.sources):
         return None
     pairs = [(first[source], second[source]) for source in measure.sources]
@@ -84,13 +101,17 @@ def compare(first: Shares, second: Shares, measure: Measure) -> Difference | Non
         return None
     pairs = [(a.of_seeds(seeds[0]), b.of_seeds(seeds[1])) for a, b in pairs]
     weight = 1 / len(pairs)
-    found = criterion_over_seeds([Part(weight, a.totals_SN, b.totals_SN, a.counts_N) for a, b in pairs])
+    found = criterion_over_seeds(
+        [Part(weight, a.totals_SN, b.totals_SN, a.counts_N) for a, b in pairs],
+        spread=spread,
+        is_second_dense=is_second_dense,
+    )
     numbers = (len(seeds[0]), len(seeds[1]))
     if len(pairs) > 1:
-        test = "Student's t" if numbers == (1, 1) else "Student's t over seeds"
+        test = "Student's t" if spread is None else "Student's t over seeds"
         return Difference(found.value, found.interval, found.p_value, found.items, numbers, test, ())
     a, b = pairs[0]
-    if numbers == (1, 1):
+    if spread is None:
         test, interval, p_value = _of_items(a.totals_SN[0], b.totals_SN[0], a.counts_N, measure)
         return Difference(found.value, interval, p_value, found.items, numbers, test, (p_value,))
     by_seed = tuple(
@@ -122,11 +143,12 @@ def compare_all(measured: Measured, baselines: Mapping[Against, Callable[[str], 
                 differences: dict[tuple[str, str], Difference] = {}
                 for language in measured.languages:
                     baseline = cells.get(baseline_of(language) or "")
+                    spread = spread_among((cell.scores.get(language, {}) for cell in cells.values()), measure)
                     for calibration, cell in cells.items():
                         if baseline is None or cell is baseline:
                             continue
                         pair = cell.scores.get(language, {}), baseline.scores.get(language, {})
-                        difference = compare(*pair, measure)
+                        difference = compare(*pair, measure, spread=spread)
                         if difference is not None:
                             differences[calibration, language] = difference
                 found += _correct(setting, measure, against, baseline_of, differences)

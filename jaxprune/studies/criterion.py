@@ -6,11 +6,13 @@ part of a task's dense score that is gone. The criterion is the mean of the loss
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
 
 from jaxprune.evaluation.intervals import Interval
-from jaxprune.evaluation.seeds import Part, SeededDifference, criterion_over_seeds
-from jaxprune.studies.comparisons import Against, Shares, common_seeds, compare
+from jaxprune.evaluation.seeds import Part, SeededDifference, Spread, criterion_over_seeds, pool_spread
+from jaxprune.studies.comparisons import Against, Shares, common_seeds, compare, spread_among
 from jaxprune.studies.config import StudyConfig, Target
 from jaxprune.studies.measured import PERPLEXITY, Measured, Scores
 
@@ -27,7 +29,22 @@ class Criterion:
     weights: Mapping[str, float]
     left_out: Mapping[str, str]
 
-    def difference(self, first: Shares, second: Shares, dense: Shares) -> SeededDifference | None:
+    def spread(self, models: Iterable[Shares], dense: Shares) -> Spread | None:
+        """Returns what a seed changes by the criterion, from all calibrations of a setting."""
+        values: list[np.ndarray] = []
+        for shares in models:
+            if self.weights and all(source in shares for source in self.weights):
+                seeds = common_seeds([shares[source] for source in self.weights])
+                terms = [
+                    weight * unit_loss(source, dense) * shares[source].of_seeds(seeds).means_S
+                    for source, weight in self.weights.items()
+                ]
+                values.append(np.sum(terms, axis=0))
+        return pool_spread(values)
+
+    def difference(
+        self, first: Shares, second: Shares, dense: Shares, *, spread: Spread | None
+    ) -> SeededDifference | None:
         """Returns the criterion of a first calibration less that of a second; None where one lacks what counts."""
         if not self.weights or any(source not in shares for shares in (first, second) for source in self.weights):
             return None
@@ -38,7 +55,7 @@ class Criterion:
         for source, weight in self.weights.items():
             a, b = (shares[source].of_seeds(of) for shares, of in zip((first, second), seeds, strict=True))
             parts.append(Part(weight * unit_loss(source, dense), a.totals_SN, b.totals_SN, a.counts_N))
-        return criterion_over_seeds(parts)
+        return criterion_over_seeds(parts, spread=spread, is_second_dense=second is dense)
 
 
 def unit_loss(source: str, dense: Shares) -> float:
@@ -116,13 +133,27 @@ class TargetResult:
         return self.loss is not None and not self.loss.interval[0] <= self.limit < self.loss.interval[1]
 
 
-def loss_of(measured: Measured, name: str, shares: Shares, reference: Shares) -> Loss | None:
+def loss_of(
+    measured: Measured,
+    name: str,
+    shares: Shares,
+    reference: Shares,
+    among: Iterable[Shares],
+    *,
+    is_second_dense: bool = False,
+) -> Loss | None:
     """Returns what ``shares`` lose against ``reference`` by the measure ``name``; None where that was not measured.
 
     The reference is taken as it is: its own uncertainty counts in the difference, not in what that is a fraction of.
+
+    Args:
+      among: all calibrations of the setting, in the same language.
     """
     measure = measured.measure(name)
-    difference = None if measure is None else compare(shares, reference, measure)
+    if measure is None:
+        return None
+    spread = spread_among(among, measure)
+    difference = compare(shares, reference, measure, spread=spread, is_second_dense=is_second_dense)
     if difference is None:
         return None
     low, high = difference.interval
@@ -147,7 +178,9 @@ def check_targets(
     for target in config.decision.targets:
         if target.worse_than_dense_at_most is not None:
             own = cells[calibration].get(language, {})
-            losses = {language: loss_of(measured, target.measure, own, measured.dense[language])}
+            among = [of.get(language, {}) for of in cells.values()]
+            dense = measured.dense[language]
+            losses = {language: loss_of(measured, target.measure, own, dense, among, is_second_dense=True)}
         else:
             losses = {
                 other: loss_of(
@@ -155,6 +188,7 @@ def check_targets(
                     target.measure,
                     cells[calibration].get(other, {}),
                     cells.get(english, {}).get(other, {}),
+                    [of.get(other, {}) for of in cells.values()],
                 )
                 for other in measured.languages
                 if other != language

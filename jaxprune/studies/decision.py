@@ -127,6 +127,10 @@ class _Contest:
         self._shares: dict[str, Mapping[str, Shares]] = {name: cell.scores for name, cell in cells.items()}
         self._criteria = {language: criterion_for(config, measured, language) for language in measured.languages}
         self._english = baselines(config, measured)["english"]("")
+        self._spreads = {
+            language: criterion.spread((of.get(language, {}) for of in self._shares.values()), measured.dense[language])
+            for language, criterion in self._criteria.items()
+        }
         self._losses = {language: self._losses_in(language) for language in measured.languages}
         pairs = {
             (language, first, second): difference
@@ -170,12 +174,15 @@ class _Contest:
     def _losses_in(self, language: str) -> dict[str, SeededDifference]:
         dense = self._measured.dense[language]
         criterion = self._criteria[language]
-        losses = {name: criterion.difference(of.get(language, {}), dense, dense) for name, of in self._shares.items()}
+        losses = {
+            name: criterion.difference(of.get(language, {}), dense, dense, spread=self._spreads[language])
+            for name, of in self._shares.items()
+        }
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def _difference(self, language: str, first: str, second: str) -> SeededDifference | None:
         of = [self._shares[name].get(language, {}) for name in (first, second)]
-        return self._criteria[language].difference(*of, self._measured.dense[language])
+        return self._criteria[language].difference(*of, self._measured.dense[language], spread=self._spreads[language])
 
 
 def _of_pair(p_values: Mapping[Pair, float], language: str, first: str, second: str) -> float:

@@ -13,6 +13,8 @@ from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting
 # Time and memory of equal work differ by a few percent from run to run.
 _AS_MUCH = 1.1
 NO_DIFFERENCE = "no measurable difference"
+NOT_ENOUGH = "a difference that is not certain after correction"
+_NAMED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _headline(decision: Decision) -> str:
         )
     if not decision.beats_english:
         return (
-            f"no calibration is measurably better than English ({english}); by no more than chance the numbers favour "
+            f"by the criterion no calibration is measurably better than English ({english}); within chance the numbers favour "
             f"{best.calibration}"
         )
     return f"calibrate on {best.calibration}"
@@ -112,8 +114,10 @@ def _effect(measured: Measured, decision: Decision, measure: Measure, found: Com
     if found is not None:
         factor = unit(measured, measure, decision.language)
         size, interval = wording.change(measure, found.difference, factor)
-        if found.p_all >= ALPHA:
+        if found.difference.p_value >= ALPHA:
             return f"{subject}: {NO_DIFFERENCE} ({size}, {interval})"
+        if found.p_all >= ALPHA:
+            return f"{subject}: {NOT_ENOUGH} ({size}, {interval}, {wording.p_value(found.p_all)} after Holm)"
         values = ""
         if not measure.is_pooled:
             values = " {} against {} with English".format(
@@ -142,14 +146,14 @@ def _value(measured: Measured, decision: Decision, measure: Measure, calibration
 
 def _others(measured: Measured, decision: Decision) -> str:
     if not decision.payers:
-        return "no other language is measurably worse off than with English"
+        return "no other language is measurably worse off than with English calibration"
     by_language: dict[str, list[str]] = {}
     for payment in decision.payers:
         found = payment.comparison
         size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
         by_language.setdefault(payment.language, []).append(f"{found.measure.name} {size}")
     told = [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
-    return f"worse off than with English: {wording.names(told)}"
+    return f"worse off than with English calibration: {wording.names(told)}"
 
 
 def _cost(cost: Cost) -> str:
@@ -188,7 +192,7 @@ def _join(results: list[TargetResult], language: str) -> str:
     for result in results:
         assert result.loss is not None
         where = "" if result.language == language else f" in {language_of(result.language).english}"
-        doubt = "" if result.is_certain else ", by no more than chance"
+        doubt = "" if result.is_certain else ", which is not certain"
         loses = -result.loss.value if result.target.measure != PERPLEXITY else result.loss.value
         told.append(f"\u201c{target_text(result)}\u201d ({wording.percent(loses)}{where}{doubt})")
     return wording.names(told)
@@ -198,7 +202,8 @@ def _doubts(decision: Decision) -> str:
     told: list[str] = []
     others = [name for name in decision.equals if name != decision.english]
     if others:
-        told.append(f"as good within chance: {wording.names(others)}")
+        more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
+        told.append(f"as good within chance: {wording.names([*others[:_NAMED], *more])}")
     if decision.best.loss.seeds[0] == 1:
         told.append("one seed only, so other calibration text may say otherwise")
     return "; ".join(told)

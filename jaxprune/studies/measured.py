@@ -77,6 +77,11 @@ class Scores:
         """Nats a token, or the mean score, over seeds and items."""
         return float(self.totals_SN.sum(axis=1).mean() / self.counts_N.sum())
 
+    @property
+    def means_S(self) -> Float[np.ndarray, " S"]:
+        """The same of each seed."""
+        return self.totals_SN.sum(axis=1) / self.counts_N.sum()
+
     def of_seeds(self, seeds: Sequence[int]) -> "Scores":
         """Returns what some of the seeds have."""
         return Scores(tuple(seeds), self.totals_SN[[self.seeds.index(seed) for seed in seeds]], self.counts_N)

@@ -83,7 +83,7 @@ def _best_for_itself(
     total = len(best) + len(exceptions)
     if not total:
         return Finding(claim, "cannot be judged", "No language was measured under its own calibration and another one.")
-    evidence = f"Lowest among single languages in {len(best)} of {wording.count(total, 'case')}"
+    evidence = f"Best among single languages in {len(best)} of {wording.count(total, 'case')}"
     if exceptions:
         evidence = f"{evidence}; not for {wording.names(exceptions)}"
     against = _target_against_english(comparisons, measured, PERPLEXITY)

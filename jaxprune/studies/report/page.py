@@ -69,7 +69,6 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
             {
                 "name": str(setting),
                 "lead": lead(summary, setting),
-                "why_none": [],
                 "cards": [_card(given, colours) for given in summary.answers if given.setting == setting],
             }
             for setting in summary.measured.cells
@@ -157,7 +156,8 @@ def methods_text(summary: Summary) -> list[str]:
         lines.append(f"Tasks: {wording.names(told)}; {limit} a language, the same ones for every model.")
     lines += [
         "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and of seeds added "
-        "up and Welch\u2019s and Satterthwaite\u2019s degrees of freedom; with one seed on both sides it is McNemar\u2019s exact test for "
+        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes is taken from all calibrations of a setting together, "
+        "as if it were the same for each. With one seed of everything it is McNemar\u2019s exact test for "
         f"right and wrong answers and a bootstrap otherwise (up to {RESAMPLES:,} resamples). Intervals are 95 %, uncorrected. P-values in "
         "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for what came "
         "out; the tables also have them corrected over the languages only, and as they are.",

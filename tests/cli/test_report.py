@@ -1,0 +1,213 @@
+"""``jaxprune report``: what a person reads, for studies that are whole, half done, broken or empty."""
+
+import html.parser
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.run import run
+from tests.studies.synthetic import Study, Task, Truth, config, share
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that elements are closed in order, and keeps attributes and identifiers."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.elements = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def planted(**more):
+    truth = Truth(nats=lambda mixture, language: 0.3 * (share(mixture, language) > 0))
+    return Study(config(decision={"weights": {"perplexity": 1}}, **more), truth, seed=5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = planted(title="Which <b>language</b>? أي لغة؟")
+    return made.write(tmp_path_factory.mktemp("study") / "out")
+
+
+@pytest.fixture(scope="module")
+def reported(folder):
+    from jaxprune.jobs.report import report
+
+    return report(folder, overwrite=False)
+
+
+def test_the_answer_is_what_was_planted(reported):
+    texts = {answer["language"]: answer["text"] for answer in reported["answers"]}
+    assert re.match(
+        r"For German: calibrate on de(\+en)?: perplexity [\d.]+ against [\d.]+ with English \(\u22122\d %, 95 % interval "
+        r"\u2212\d+ to \u2212\d+ %, p [<=] [\d.]+ after Holm\); knowledge tasks: no measurable difference \(",
+        texts["de"],
+    )
+    assert "costs nothing more" in texts["de"]
+    assert "worse off than with English calibration: English (perplexity +" in texts["ar"]
+    assert texts["en"].startswith(
+        ("For English: stay with English (en)", "For English: by the criterion no calibration")
+    )
+    verdicts = [finding["verdict"] for finding in reported["findings"]]
+    assert verdicts == ["shown", "shown", "shown", "not shown", "cannot be judged"]
+    assert not reported["state"]
+    told = " ".join(reported["caveats"])
+    for caveat in ("one register", "4 bits", "not comparable", "Peak memory", "stored as large"):
+        assert caveat in told
+
+
+def test_the_page_needs_nothing_else_and_is_well_formed(folder, reported):
+    text = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    for _, attributes in page.elements:
+        assert not {"src", "srcset", "data", "action"} & set(attributes)
+        for name, value in attributes.items():
+            if name.endswith("href"):
+                assert value.startswith("#")
+                assert value[1:] in page.ids
+    for used in re.findall(r"url\(([^)]*)\)", text):
+        assert used.startswith("#")
+        assert used[1:] in page.ids
+    assert "@import" not in text
+    assert "<script" not in text
+    assert "Which &lt;b&gt;language&lt;/b&gt;?" in text
+    assert ("h1", {"dir": "auto"}) in page.elements
+    arabic = [attributes for tag, attributes in page.elements if tag == "bdi" and attributes["lang"] == "ar"]
+    assert arabic
+    assert all(attributes["dir"] == "rtl" for attributes in arabic)
+    assert "العربية" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+
+
+def test_figures_are_there_twice_and_follow_the_page(folder, reported):
+    figures = folder / "report" / "figures"
+    stems = {path.stem for path in figures.iterdir()}
+    assert {path.name for path in figures.iterdir()} == {f"{stem}{kind}" for stem in stems for kind in (".png", ".svg")}
+    for part in (
+        "heatmap-perplexity",
+        "heatmap-exams",
+        "differences-perplexity",
+        "snr-by-depth",
+        "who-pays",
+        "tasks-",
+        "cost",
+    ):
+        assert any(stem.startswith(part) for stem in stems), part
+    assert Image.open(figures / "cost.png").width > 300
+    text = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
+    assert drawn.count('role="img"') == len(stems)
+    assert "currentColor" in drawn
+    assert "#ffffff" not in drawn
+    assert "#000000" not in drawn
+    assert "<image" not in drawn
+
+
+def test_json_and_markdown_say_the_same(capsys, folder, reported):
+    done = run(capsys, "report", folder, "--json", "--overwrite")
+    assert done.status == 0, done.err
+    assert json.loads(done.out) == json.loads((folder / "report" / "summary.json").read_text()) == reported
+    table = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    for answer in reported["answers"]:
+        assert answer["text"] in table
+    for line in table.splitlines():
+        assert not line.startswith("|") or line.endswith("|")
+    linked = re.findall(r"\]\((figures/[^)]+)\)", table)
+    assert linked
+    assert all((folder / "report" / link).exists() for link in linked)
+    refused = run(capsys, "report", folder)
+    assert refused.status == 2
+    assert "--overwrite" in refused.err
+
+
+def test_a_study_with_holes_says_so_first(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    made = Study(
+        config(
+            seeds=(0,),
+            windows=6,
+            tasks=("exams", "reviews"),
+            decision={
+                "targets": [
+                    {"measure": "perplexity", "worse_than_dense_at_most": 0.01},
+                    {"measure": "exams", "other_languages_lose_at_most": 0.9},
+                ]
+            },
+        ),
+        Truth(),
+        tasks={"reviews": Task("language", 0.7, languages=("de", "en"))},
+    )
+    made.fail("wanda_0.5_ar_seed0", "the factorisation of <k_proj> failed")
+    made.drop("wanda_0.5_sw_seed0")
+    for name in ("nats", "tokens"):
+        made.arrays["wanda_0.5_de_seed0"][f"perplexity/de/{name}"][:] = np.nan if name == "nats" else 511
+    out = made.write(tmp_path / "out")
+    done = run(capsys, "report", out)
+    assert done.status == 0, done.err
+    err = " ".join(done.err.split())
+    assert "Unfinished: 3 of 5 points done, 1 still missing." in err
+    assert "wanda_0.5_ar_seed0 (prune: the factorisation of <k_proj> failed)" in err
+    assert "no calibration holds the targets" in done.out
+    assert "other languages lose at most 90 %" in done.out
+    text = (out / "report" / "index.html").read_text(encoding="utf-8")
+    Page(text)
+    assert text.index("Unfinished") < text.index("The answer") < text.index("Left out: wanda_0.5_de_seed0")
+    for said in (
+        "&lt;k_proj&gt;",
+        "6 of 6 items are not finite",
+        "reviews has no data in Arabic and Swahili",
+        "One calibration seed",
+        "6 windows of 512 tokens",
+        "Figures are missing",
+    ):
+        assert said in text, said
+    assert not (out / "report" / "figures").exists()
+    assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).lower().replace("finance", "")
+
+
+@pytest.mark.parametrize("case", ["empty", "no dense", "dense failed", "nothing done"])
+def test_nothing_to_compare_is_refused(capsys, tmp_path, case):
+    out = tmp_path / "out"
+    if case == "empty":
+        out.mkdir()
+    else:
+        made = planted(seeds=(0,))
+        points = [name for name in made.results if name != "dense"]
+        if case == "no dense":
+            made.drop("dense")
+        elif case == "dense failed":
+            made.results["dense"] |= {"status": "failed", "error": {"stage": "perplexity", "message": "out of memory"}}
+        else:
+            made.fail(points[0])
+            made.drop(*points[1:])
+        made.write(out)
+    done = run(capsys, "report", out)
+    assert done.status == 2
+    expected = {
+        "empty": "holds no study", "no dense": "has not measured that yet", "dense failed": "out of memory",
+        "nothing done": "no point that is done (1 failed, 4 missing)",
+    }  # fmt: skip
+    assert expected[case] in " ".join(done.err.split())
+    assert not (out / "report").exists()
