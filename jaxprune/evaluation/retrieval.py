@@ -67,7 +67,7 @@ class _Bucket:
     own_BT: list[np.ndarray]
 
 
-def _buckets(sentences: Sequence[np.ndarray], num_leading: int, *, data: int) -> list[_Bucket]:
+def _buckets(sentences: Sequence[np.ndarray], num_leading: int, *, mesh: Mesh) -> list[_Bucket]:
     by_width: dict[int, list[int]] = {}
     for index, tokens in enumerate(sentences):
         if len(tokens) <= num_leading:
@@ -77,7 +77,7 @@ def _buckets(sentences: Sequence[np.ndarray], num_leading: int, *, data: int) ->
     for width, indices in sorted(by_width.items()):
         # Attention is causal: what fills a row up stands behind its tokens, and changes none of their states.
         tokens_NT = np.stack([np.pad(sentences[index], (0, width - len(sentences[index]))) for index in indices])
-        batches = make_microbatches(tokens_NT.astype(np.int32), [""] * len(indices), data=data)
+        batches = make_microbatches(tokens_NT.astype(np.int32), [""] * len(indices), mesh=mesh)
         places_T = np.arange(width)
         own_NT = np.stack([(places_T >= num_leading) & (places_T < len(sentences[index])) for index in indices])
         rows = len(batches[0].tokens_BT)
@@ -86,9 +86,9 @@ def _buckets(sentences: Sequence[np.ndarray], num_leading: int, *, data: int) ->
     return buckets
 
 
-def total_work(sentences: Sequence[np.ndarray], num_leading: int, block: int, *, data: int) -> int:
+def total_work(sentences: Sequence[np.ndarray], num_leading: int, block: int, *, mesh: Mesh) -> int:
     """Returns the tokens that ``sentence_vectors`` will report."""
-    buckets = _buckets(sentences, num_leading, data=data)
+    buckets = _buckets(sentences, num_leading, mesh=mesh)
     return block * sum(batch.num_tokens for bucket in buckets for batch in bucket.batches)
 
 
@@ -119,7 +119,7 @@ def sentence_vectors(
       RequestError: a sentence has no tokens, there are fewer blocks, or the output of one is not finite.
     """
     check_block(model, block)
-    buckets = _buckets(sentences, num_leading, data=mesh.shape["data"])
+    buckets = _buckets(sentences, num_leading, mesh=mesh)
     host_bytes = half_of_memory() // len(buckets)
     sweeps = [Sweep(model, bucket.batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes) for bucket in buckets]
     table = read(EMBED)

@@ -128,7 +128,7 @@ def measure_retrieval(
     whole = [part.tokens_T for part in tokenize(tokenizer, texts, special_tokens=True, count_bytes=False)]
     sentences = [tokens_T[:limit] for tokens_T in whole]
     num_leading = len(window_start(tokenizer))
-    total = retrieval.total_work(sentences, num_leading, block, data=mesh.shape["data"])
+    total = retrieval.total_work(sentences, num_leading, block, mesh=mesh)
     vectors_ND = sentence_vectors(
         checkpoint.parameters,
         checkpoint.model,

@@ -37,7 +37,7 @@ def test_vectors_are_means_of_hidden_states(tmp_path, sentences, model_type, siz
         dtype=np.dtype("float32"),
         on_tokens=done.append,
     )
-    assert sum(done) == total_work(sentences, 1, 2, data=sizes["data"])
+    assert sum(done) == total_work(sentences, 1, 2, mesh=make_mesh(sizes))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()
     for tokens, vector in zip(sentences, vectors_ND, strict=True):
         with torch.no_grad():

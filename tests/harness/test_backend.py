@@ -10,6 +10,7 @@ import sys
 import lm_eval
 import numpy as np
 import pytest
+import torch
 import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
@@ -18,7 +19,11 @@ from lm_eval.tasks import TaskManager
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.choices import choice_metrics
 from jaxprune.harness import JaxpruneLM
+from jaxprune.harness.__main__ import main
 from tests.tiny import generated_text, write_tiny_checkpoint
+
+# The model is too small to be worth more than one thread.
+torch.set_num_threads(1)
 
 MAX_LENGTH = 64  # shorter than some of what is asked, so that contexts are cut and texts have several windows
 NUM_ITEMS = 7
@@ -87,7 +92,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(model):
-    return JaxpruneLM(str(model), data=2, model=2)
+    return JaxpruneLM(str(model), data=2)
 
 
 @pytest.fixture(scope="module")
@@ -232,23 +237,25 @@ def test_refuses_what_cannot_be_answered(ours):
 
 COMMAND = """
 import sys
-sys.modules["torch"] = None  # importing it fails
+from importlib.machinery import PathFinder
+
+class WithoutTorch(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] == "torch" else super().find_spec(name, path, target)
+
+sys.meta_path = [WithoutTorch if finder is PathFinder else finder for finder in sys.meta_path]
 from jaxprune.harness.__main__ import main
-sys.argv = ["lm_eval", *sys.argv[1:]]
 main()
+assert "torch" not in sys.modules
 """
 
 
 def test_its_command_line_knows_the_model_and_needs_no_pytorch(model, tasks, results, tmp_path):
-    folder, _ = tasks
-
-    def command(pretrained):
-        arguments = ["run", "--model", "jaxprune", "--model_args", f"pretrained={pretrained},dtype=float32,data=1",
-                     "--tasks", "jaxprune_choice", "--include_path", str(folder), "--limit", "4",
-                     "--batch_size", "auto", "--output_path", str(tmp_path), "--log_samples"]  # fmt: skip
-        return subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
-
-    ran = command(model)
+    arguments = ["run", "--model", "jaxprune", "--model_args", f"pretrained={model},dtype=float32,data=1",
+                 "--tasks", "jaxprune_choice", "--include_path", str(tasks[0]), "--limit", "4",
+                 "--batch_size", "auto", "--output_path", str(tmp_path), "--log_samples"]  # fmt: skip
+    ran = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "jaxprune_choice" in ran.stdout
     (samples,) = tmp_path.rglob("samples_*.jsonl")
@@ -256,7 +263,11 @@ def test_its_command_line_knows_the_model_and_needs_no_pytorch(model, tasks, res
     for one, other in zip(found, results[1]["samples"]["jaxprune_choice"], strict=False):
         assert [one[name] for name in CHOICE_METRICS] == [other[name] for name in CHOICE_METRICS]
     assert len(found) == 4
-    refused = command("nowhere/at/all")
-    assert refused.returncode == 2
-    assert "Traceback" not in refused.stderr
-    assert refused.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_its_command_line_says_what_is_wrong(monkeypatch, capsys):
+    monkeypatch.setattr("lm_eval.__main__.cli_evaluate", lambda: JaxpruneLM("nowhere/at/all"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: the model 'nowhere/at/all' does not exist")
