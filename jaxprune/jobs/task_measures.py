@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.tokenizing import tokenize, window_start
 from jaxprune.evaluation import retrieval, scoring
+from jaxprune.evaluation.choices import choice_metrics
 from jaxprune.evaluation.encoding import encode_question
 from jaxprune.evaluation.generation import Generator
 from jaxprune.evaluation.retrieval import nearest_is_own, sentence_vectors
@@ -89,16 +90,12 @@ def _with_space(item: ChoiceItem) -> list[str]:
 
 
 def _chosen(found: Sequence[tuple[ChoiceItem, Question, np.ndarray, np.ndarray]]) -> Measured:
-    """Returns whether the answer is the choice that is likeliest by each metric, as lm-evaluation-harness has them."""
+    """Returns whether the answer is the choice that each metric makes."""
     right: dict[str, list[float]] = {name: [] for name in METRICS["choice"]}
     details = []
     for item, _, after_context, alone in found:
-        likelihoods = {
-            "acc": after_context,
-            "acc_norm": after_context / [len(choice) for choice in item.choices],
-            "acc_mutual_info": after_context - alone,
-        }
-        chosen = {name: int(np.argmax(of_metric)) for name, of_metric in likelihoods.items()}
+        by_metric = choice_metrics(after_context, alone, item.choices)
+        chosen = {name: by_metric[name] for name in right}
         for name, choice in chosen.items():
             right[name].append(float(choice == item.answer))
         details.append({"answer": item.answer, "chosen": chosen, "nats": after_context.tolist()})

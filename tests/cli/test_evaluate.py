@@ -11,7 +11,7 @@ from jaxprune.evaluation.intervals import proportion_interval
 from tests.cli.conftest import WORDS
 from tests.cli.run import run
 from tests.tasks.bible import write_bible
-from tests.tiny import BOS
+from tests.tiny import BOS, write_tiny_checkpoint
 
 
 def sentence(rng, language, length):
@@ -115,32 +115,35 @@ def test_a_table_for_each_ability(capsys, tiny, files):
     assert prompts[1:3] == ["de", "chrf"]
 
 
-def test_generation_ends_at_stop_texts_and_empty_ones_are_counted(capsys, tmp_path, tiny):
+def test_generation_ends_at_stop_texts_and_what_is_empty_or_cut_is_counted(capsys, tmp_path):
+    short = tmp_path / "short"
+    # The default of 128 new tokens leaves room for 32.
+    write_tiny_checkpoint(short, "llama", max_position_embeddings=160)
     path = tmp_path / "prompts.jsonl"
     # Whatever is generated holds one of so many letters: each text is empty.
     letters = [chr(i) for i in range(32, 127)] + list("äöüßаеиноркабвгдмстابتدرسمن的一是不了人我在有他这") + ["�"]
     records = [
         {"prompt": "und das", "reference": "Haus", "language": "de", "stop": letters},
-        {"prompt": "und das", "reference": "Haus", "language": "de", "stop": "\n\n\n"},
+        {"prompt": "und das " * 60, "reference": "Haus", "language": "de", "stop": "\n\n\n"},
     ]
     path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
     asked = ["--tasks", f"file:{path}", "--languages", "de", "--items", tmp_path / "items.jsonl"]
-    done = run(capsys, "evaluate", tiny, *asked, "--json")
+    done = run(capsys, "evaluate", short, *asked, "--json")
     assert done.status == 0, done.err
     found = json.loads(done.out)["tasks"][f"file:{path}"]["languages"]["de"]
     first, second = map(json.loads, (tmp_path / "items.jsonl").read_text().splitlines())
     assert first["text"] == ""
     assert set(first["metrics"].values()) == {0}
     assert second["text"]
-    assert found["empty"] == 1
+    assert (found["empty"], found["cut"]) == (1, 1)
     assert set(found["metrics"]) == {"chrf", "rouge1", "rougeL", "exact_match"}
     assert found["metrics"]["chrf"]["value"] == pytest.approx(second["metrics"]["chrf"] / 2)
-    again = run(capsys, "evaluate", tiny, *asked)
+    again = run(capsys, "evaluate", short, *asked)
     assert again.status == 2
     assert "exists already" in again.err
-    (tmp_path / "items.jsonl").unlink()
-    table = run(capsys, "evaluate", tiny, *asked)
+    table = run(capsys, "evaluate", short, *asked[:-2])
     assert "1 of 2 generations are empty, and score 0" in table.out
+    assert "1 texts were longer" in table.out
 
 
 def test_own_tasks_by_name(capsys, tmp_path, tiny, monkeypatch):
@@ -179,6 +182,7 @@ def test_the_list_needs_no_model_and_no_language(capsys):
         (["--tasks", "exams", "--languages", ""], "--languages"),
         (["--tasks", "file:absent.jsonl"], "absent.jsonl"),
         (["--tasks", "exams", "--block", "3"], "2 blocks"),
+        (["--tasks", "exams", "--items", "absent/items.jsonl"], "absent/items.jsonl would lie in a folder"),
         (["--tasks", "exams", "--limit", "0"], "--limit"),
         ([], "--tasks"),
     ],
