@@ -44,8 +44,8 @@ _Loader.yaml_implicit_resolvers.setdefault("", []).append((_PREFIX + "null", re.
 _add("bool", r"(?:true|false)\Z", "tf")
 _add("int", r"[-+]?[0-9]+\Z", "-+0123456789")
 _add("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z", "-+.0123456789")
-_Loader.add_constructor(_PREFIX + "int", lambda loader, node: int(loader.construct_scalar(node)))
-_Loader.add_constructor(_PREFIX + "float", lambda loader, node: float(loader.construct_scalar(node)))
+_Loader.add_constructor(_PREFIX + "int", lambda loader, node: int(node.value))
+_Loader.add_constructor(_PREFIX + "float", lambda loader, node: float(node.value))
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
