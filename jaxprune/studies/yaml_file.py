@@ -4,7 +4,6 @@ The parser's own version, 1.1, takes ``2:4`` for the number 124, the language ``
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +44,8 @@ _Loader.yaml_implicit_resolvers.setdefault("", []).append((_PREFIX + "null", re.
 _add("bool", r"(?:true|false)\Z", "tf")
 _add("int", r"[-+]?[0-9]+\Z", "-+0123456789")
 _add("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z", "-+.0123456789")
-
-
-def _number(make: Callable[[str], float]) -> Callable[[yaml.SafeLoader, Any], float]:
-    return lambda loader, node: make(str(loader.construct_scalar(node)))
-
-
-_Loader.add_constructor(_PREFIX + "int", _number(int))
-_Loader.add_constructor(_PREFIX + "float", _number(float))
+_Loader.add_constructor(_PREFIX + "int", lambda loader, node: int(node.value))
+_Loader.add_constructor(_PREFIX + "float", lambda loader, node: float(node.value))
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

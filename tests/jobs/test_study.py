@@ -22,6 +22,7 @@ from jaxprune.jobs.perplexity import perplexity, prepare_windows
 from jaxprune.jobs.prune import prune
 from jaxprune.jobs.snr import snr
 from jaxprune.jobs.study import Watch, open_study, run_study
+from jaxprune.models.causal_lm import block_section
 from jaxprune.pruning.first_block import FirstBlockStatistics
 from jaxprune.pruning.patterns import Unstructured
 from jaxprune.pruning.sparsegpt import SparseGPT
@@ -110,13 +111,13 @@ def run(file, out, *, shard=None, told=lambda kind, what: None, **more):
 
 
 def contents(out: Path):
-    """Returns what a study found, without when and how long."""
+    """Returns what a study found, without when, how long, and on how many devices it could have."""
     found = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
         if path.suffix == ".json":
             value = json.loads(path.read_text())
-            for field in ("seconds", "finished", "peak_bytes", "peak_of", "resumed_at_block"):
+            for field in ("seconds", "finished", "peak_bytes", "peak_of", "resumed_at_block", "devices"):
                 value.pop(field, None)
             found[name] = value
         elif path.suffix == ".npz":
@@ -367,7 +368,7 @@ def test_what_is_kept(world, tmp_path, keep):
         assert sorted(path.name for path in point.folder.iterdir()) == ["items.npz", "result.json"]
     else:
         assert read_manifest(str(point.folder / "model"))["method"]["name"] == "magnitude"
-        assert open_checkpoint(str(point.folder / "model")).read("block_0") is not None
+        assert open_checkpoint(str(point.folder / "model")).read(block_section(0)) is not None
 
 
 def test_what_a_process_left_that_died_right_after_a_result_is_removed(finished, world, tmp_path):
@@ -447,7 +448,8 @@ def test_processes_share_a_study_and_take_over_from_one_that_is_killed(world, tm
     """Two without parts and one that is killed: each point once, and the same as alone."""
     texts = f"files:{world}/texts"
     evaluation = {"languages": ["de"], "perplexity": {"texts": texts, "windows": 2, "length": 16}}
-    file = ask(world, tmp_path / "study.yaml", evaluation=evaluation, methods=["wanda"])
+    changes = {"methods": ["magnitude"], "patterns": [0.25, 0.5, 0.75, "2:4"]}
+    file = ask(world, tmp_path / "study.yaml", evaluation=evaluation, **changes)
     words = ["study", str(file), str(tmp_path / "out"), "--json"]
     victim = multiprocess.start_alone(words, devices=1, logs=tmp_path / "victim")
     deadline = time.monotonic() + 300

@@ -6,6 +6,7 @@ import pytest
 from jaxprune.checkpoints import open_checkpoint
 from jaxprune.data.calibration import load_tokens
 from jaxprune.jobs.prune import prune
+from jaxprune.microbatches import make_microbatches
 from jaxprune.pruning import first_block
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.pruning.collecting import collect_statistics
@@ -15,6 +16,7 @@ from jaxprune.pruning.patterns import NM, Unstructured
 from jaxprune.pruning.sparsegpt import SparseGPT
 from jaxprune.pruning.wanda import Wanda
 from jaxprune.sharding import make_mesh
+from jaxprune.sweep import Sweep
 from tests.tiny import VOCAB_SIZE, write_tiny_checkpoint
 
 HALF = Unstructured(0.5, within="output")
@@ -22,7 +24,7 @@ HALF = Unstructured(0.5, within="output")
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    write_tiny_checkpoint(tmp_path / "dense", "gemma3_text", seed=0)
+    write_tiny_checkpoint(tmp_path / "dense", "llama", seed=0)
     return open_checkpoint(str(tmp_path / "dense"))
 
 
@@ -45,11 +47,11 @@ def draw(tmp_path, seed):
     return load_tokens(path, samples=None)
 
 
-def run(checkpoint, out, calibration, method, pattern, *, data=2, **more):
+def run(checkpoint, out, calibration, method, pattern, **more):
     told = []
     prune(
         checkpoint, out, method=method, pattern=pattern, calibration=calibration,
-        mesh=make_mesh({"data": data, "model": 1}), compute_dtype=np.dtype("float32"),
+        mesh=make_mesh({"data": 2, "model": 1}), compute_dtype=np.dtype("float32"),
         progress=Progress(on_tokens=told.append), **more,
     )  # fmt: skip
     return {path.name: path.read_bytes() for path in out.rglob("*.safetensors")}, sum(told)
@@ -66,21 +68,34 @@ def test_the_same_to_the_bit_and_collected_once(tmp_path, checkpoint, collected,
     assert collected.count(1) == 2
 
 
-def test_what_differs_upstream_is_collected_anew(tmp_path, checkpoint, collected):
+def test_what_differs_upstream_is_collected_anew(tmp_path, checkpoint, monkeypatch):
+    collected = []
+
+    def collect_nothing(sweep, index, params, method, **kwargs):
+        collected.append(method)
+        return {}
+
+    monkeypatch.setattr(first_block, "collect_statistics", collect_nothing)
     kept = FirstBlockStatistics()
-    first = draw(tmp_path, 0)
-    runs = [
-        (first, Wanda(), 2),
-        (draw(tmp_path, 1), Wanda(), 2),  # other tokens
-        (first, Wanda(), 2),  # one is kept
-        (first, SparseGPT(), 2),  # another statistic
-        (first, SparseGPT(languages=MeanLanguages()), 2),  # other groups
-        (first, SparseGPT(languages=MeanLanguages()), 1),  # another mesh
-    ]
-    for index, (calibration, method, data) in enumerate(runs):
-        run(checkpoint, tmp_path / str(index), calibration, method, HALF, data=data, collect=kept.collect)
-    assert collected.count(0) == len(runs)
+
+    def collect(seed, method, data=2, index=0, dtype="float32"):
+        calibration, mesh = draw(tmp_path, seed), make_mesh({"data": data, "model": 1})
+        batches = make_microbatches(calibration.tokens_NT, calibration.languages, data=data)
+        sweep = Sweep(checkpoint.model, batches, mesh=mesh, dtype=dtype)
+        kept.collect(sweep, index, {}, method, data_parallel="shard_map", on_tokens=lambda tokens: None)
+        return len(collected)
+
+    assert collect(0, Wanda()) == 1
+    assert collect(0, Wanda()) == 1
+    assert collect(1, Wanda()) == 2  # other tokens
+    assert collect(0, Wanda()) == 3  # one is kept
+    assert collect(0, SparseGPT()) == 4  # another statistic
+    assert collect(0, SparseGPT(languages=MeanLanguages())) == 5  # other groups
     # A parameter that changes what is made of the statistics, and not what they are.
-    again = SparseGPT(languages=MeanLanguages(), damping=0.5)
-    run(checkpoint, tmp_path / "again", first, again, HALF, data=1, collect=kept.collect)
-    assert collected.count(0) == len(runs)
+    assert collect(0, SparseGPT(languages=MeanLanguages(), damping=0.5)) == 5
+    assert collect(0, SparseGPT(languages=MeanLanguages()), data=1) == 6  # another mesh
+    assert collect(0, SparseGPT(languages=MeanLanguages()), data=1, dtype="bfloat16") == 7
+    for block in (1, 1, 2):
+        collect(0, SparseGPT(languages=MeanLanguages()), data=1, dtype="bfloat16", index=block)
+    assert len(collected) == 10
+    assert collect(0, SparseGPT(languages=MeanLanguages()), data=1, dtype="bfloat16") == 10
