@@ -80,7 +80,7 @@ def test_what_differs_upstream_is_collected_anew(tmp_path, checkpoint, monkeypat
 
     def collect(seed, method, data=2, index=0, dtype="float32"):
         calibration, mesh = draw(tmp_path, seed), make_mesh({"data": data, "model": 1})
-        batches = make_microbatches(calibration.tokens_NT, calibration.languages, data=data)
+        batches = make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh)
         sweep = Sweep(checkpoint.model, batches, mesh=mesh, dtype=dtype)
         kept.collect(sweep, index, {}, method, data_parallel="shard_map", on_tokens=lambda tokens: None)
         return len(collected)
