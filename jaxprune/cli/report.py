@@ -17,8 +17,8 @@ def command(
 ) -> None:
     """Say which calibration each language should have, what that brings and costs, who pays, and how sure it is.
 
-    Writes OUT/report: index.html (one page that needs no network), report.md, summary.json (every number) and figures as
-    PNG and SVG. What is best, and what must hold, the study file says under decision.
+    Writes OUT/report: index.html (one page that needs no network), report.md, summary.json (every number) and figures
+    as PNG and SVG. What is best, and what must hold, the study file says under decision.
 
     [bold]Example:[/]  jaxprune report study-results
     """

@@ -25,7 +25,8 @@ def state(study: StudyResults) -> tuple[str, ...]:
         told = [f"{point.id} ({_reason(point.error)})" for point in bad[:_SHOWN]]
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         lines.append(
-            f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: {'; '.join(told)}{more}."
+            f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: "
+            f"{'; '.join(told)}{more}."
         )
     return tuple(lines)
 
@@ -49,7 +50,8 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
     perplexity = config.evaluation.perplexity
     if perplexity is not None and perplexity.windows < _FEW_WINDOWS:
         yield (
-            f"Perplexity rests on {wording.count(perplexity.windows, 'window')} of {perplexity.length} tokens a language: "
+            f"Perplexity rests on {wording.count(perplexity.windows, 'window')} of {perplexity.length} tokens a "
+            "language: "
             "enough to show large differences, not small ones."
         )
     yield from _chance(measured, study)
@@ -57,20 +59,27 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
     if "sample" in texts:
         yield (
             "The texts \u201csample\u201d are one book in translation: one register of language, old in some of its "
-            "editions, and surely in the model's training data. Text of the kind that the model will see may say otherwise."
+            "editions, and surely in the model's training data. Text of the kind that the model will see may say "
+            "otherwise."
         )
     elif perplexity is not None and perplexity.texts != config.calibration.texts:
-        yield f"Calibrated on {config.calibration.texts}, measured on {perplexity.texts}: what is lost is also the change of text."
+        yield (
+            f"Calibrated on {config.calibration.texts}, measured on {perplexity.texts}: what is lost is also the "
+            "change of "
+            "text."
+        )
     if config.model.startswith("sample:"):
         yield (
-            "The weights came quantized to about 4 bits and were unpacked; \u201cdense\u201d means those weights, and pruning "
+            "The weights came quantized to about 4 bits and were unpacked; \u201cdense\u201d means those weights, and "
+            "pruning "
             "comes on top of what quantizing had lost."
         )
     elif config.model.endswith(".gguf"):
         yield "The weights come from a GGUF file, as a rule quantized; \u201cdense\u201d means those weights."
     if PERPLEXITY in config.evaluation.measures:
         yield (
-            "Perplexities of different languages are not comparable (other text, other tokens): read columns, or changes "
+            "Perplexities of different languages are not comparable (other text, other tokens): read columns, or "
+            "changes "
             "against dense."
         )
     yield (
@@ -79,11 +88,13 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
     )
     yield from _peaks(measured)
     yield (
-        "Points share what they have in common: a point that found statistics or a beginning done took less time for it, so "
+        "Points share what they have in common: a point that found statistics or a beginning done took less time for "
+        "it, so "
         "times of single calibrations are rough."
     )
     yield (
-        "A pruned model is stored as large as the dense one and runs as fast on ordinary hardware: zeros are stored and "
+        "A pruned model is stored as large as the dense one and runs as fast on ordinary hardware: zeros are stored "
+        "and "
         "multiplied like any number."
     )
 
@@ -116,12 +127,14 @@ def _seeds(measured: Measured) -> Iterator[str]:
         return
     if max(numbers) == 1:
         yield (
-            "One calibration seed: intervals and p-values know other items, not other calibration text, and so call more "
+            "One calibration seed: intervals and p-values know other items, not other calibration text, and so call "
+            "more "
             "certain than is."
         )
     elif min(numbers) < _FEW_SEEDS:
         yield (
-            f"Only {wording.count(min(numbers), 'seed')} for some calibrations: what other calibration text would change is "
+            f"Only {wording.count(min(numbers), 'seed')} for some calibrations: what other calibration text would "
+            "change is "
             "known poorly, and the intervals are wide for it."
         )
 

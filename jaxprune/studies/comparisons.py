@@ -81,7 +81,7 @@ def spread_among(models: Iterable[Shares], measure: Measure) -> Spread | None:
         scores = [shares[source] for source in measure.sources if source in shares]
         if len(scores) == len(measure.sources):
             seeds = common_seeds(scores)
-            values.append(np.mean([of.of_seeds(seeds).means_S for of in scores], axis=0))
+            values.append(np.mean([of.of_seeds(seeds).by_seed for of in scores], axis=0))
     return pool_spread(values)
 
 
@@ -200,5 +200,7 @@ def _of_items(
         return "McNemar's exact test", exact.interval, exact.p_value
     else:
         found = paired_means(first_N, second_N, resamples=_RESAMPLES)
-    assert found.interval is not None and found.p_value is not None, "two items at least"
+    # Only a single item has neither.
+    assert found.interval is not None
+    assert found.p_value is not None
     return "paired bootstrap", found.interval, found.p_value

@@ -36,7 +36,7 @@ class Criterion:
             if self.weights and all(source in shares for source in self.weights):
                 seeds = common_seeds([shares[source] for source in self.weights])
                 terms = [
-                    weight * unit_loss(source, dense) * shares[source].of_seeds(seeds).means_S
+                    weight * unit_loss(source, dense) * shares[source].of_seeds(seeds).by_seed
                     for source, weight in self.weights.items()
                 ]
                 values.append(np.sum(terms, axis=0))
@@ -59,7 +59,7 @@ class Criterion:
 
 
 def unit_loss(source: str, dense: Shares) -> float:
-    """Returns the loss that one unit of a source is: of a nat one, of a task's point minus the part of the dense score."""
+    """Returns the loss of one unit of a source: of a nat one, of a task's score minus a part of the dense score."""
     return 1.0 if source == PERPLEXITY else -1 / dense[source].mean
 
 

@@ -1,4 +1,4 @@
-"""Which calibration for which language: the best by the criterion of those that hold the targets, and how sure that is."""
+"""Which calibration for which language: the best by the criterion that holds the targets, and how sure that is."""
 
 import dataclasses
 import itertools
@@ -158,15 +158,15 @@ class _Contest:
             for candidate in order
         )
         english = self._english if self._english in losses else None
-        is_other = english is not None and english != best
+        other = None if english == best else english
         return Decision(
             setting=self._setting,
             language=language,
             criterion=self._criteria[language],
             english=english,
             candidates=candidates,
-            against_english=self._difference(language, best, english) if is_other else None,
-            p_english=_of_pair(self._p_english, language, best, english) if is_other else None,
+            against_english=None if other is None else self._difference(language, best, other),
+            p_english=None if other is None else _of_pair(self._p_english, language, best, other),
             payers=_payers(comparisons, self._setting, best, language),
             cost=_cost(self._cells[best], self._cells.get(self._english or "")),
         )
@@ -181,8 +181,8 @@ class _Contest:
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def _difference(self, language: str, first: str, second: str) -> SeededDifference | None:
-        of = [self._shares[name].get(language, {}) for name in (first, second)]
-        return self._criteria[language].difference(*of, self._measured.dense[language], spread=self._spreads[language])
+        a, b = (self._shares[name].get(language, {}) for name in (first, second))
+        return self._criteria[language].difference(a, b, self._measured.dense[language], spread=self._spreads[language])
 
 
 def _of_pair(p_values: Mapping[Pair, float], language: str, first: str, second: str) -> float:

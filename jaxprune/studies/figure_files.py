@@ -13,7 +13,7 @@ PAPER = "#ffffff"
 # Numbers on coloured cells stay what they are, whatever the page.
 DARK_TEXT, LIGHT_TEXT = "#101010", "#fafafa"
 
-_SETTINGS = {"svg.hashsalt": "jaxprune", "svg.fonttype": "none"}
+_SETTINGS: dict[Any, Any] = {"svg.hashsalt": "jaxprune", "svg.fonttype": "none"}
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A decision in sentences that a person can act on: what to do, what it brings, what it costs, who pays, how sure it is."""
+"""A decision in sentences that a person can act on: what to do, what it brings and costs, who pays, how sure it is."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -103,7 +103,8 @@ def _headline(decision: Decision) -> str:
         )
     if not decision.beats_english:
         return (
-            f"by the criterion no calibration is measurably better than English ({english}); within chance the numbers favour "
+            f"by the criterion no calibration is measurably better than English ({english}); within chance the "
+            "numbers favour "
             f"{best.calibration}"
         )
     return f"calibrate on {best.calibration}"
@@ -129,7 +130,8 @@ def _effect(measured: Measured, decision: Decision, measure: Measure, found: Com
     if measure.is_pooled or any(source not in of for of in (shares, dense) for source in measure.sources):
         return ""
     own = _value(measured, decision, measure, decision.best.calibration)
-    return f"{subject} {own} (dense {wording.score(measure.name, dense[measure.sources[0]].mean, dense[measure.sources[0]])})"
+    unpruned = dense[measure.sources[0]]
+    return f"{subject} {own} (dense {wording.score(measure.name, unpruned.mean, unpruned)})"
 
 
 def unit(measured: Measured, measure: Measure, language: str) -> float:

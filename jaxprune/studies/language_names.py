@@ -45,5 +45,5 @@ _LANGUAGES = {
 
 
 def language(code: str) -> Language:
-    """Returns what is known of a language; of an unknown one (``tokens``, a rare code) the code stands for its names."""
+    """Returns what is known of a language; of an unknown one (a rare code) the code stands for its names."""
     return _LANGUAGES.get(code) or Language(code, code, code, "ltr")

@@ -78,7 +78,7 @@ class Scores:
         return float(self.totals_SN.sum(axis=1).mean() / self.counts_N.sum())
 
     @property
-    def means_S(self) -> Float[np.ndarray, " S"]:
+    def by_seed(self) -> Float[np.ndarray, " S"]:
         """The same of each seed."""
         return self.totals_SN.sum(axis=1) / self.counts_N.sum()
 

@@ -4,14 +4,14 @@ Every verdict is counted from the study's own numbers; what was not measured is 
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 from jaxprune.studies import wording
 from jaxprune.studies.comparisons import ALPHA, Comparison
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting
+from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Scores, Setting
 
 Verdict = Literal["shown", "partly shown", "not shown", "cannot be judged"]
 _MOST = 0.75
@@ -75,7 +75,7 @@ def _best_for_itself(
             own = alone(measured, language)
             if own not in found or len({next(iter(measured.mixtures[name])) for name in found}) < 2:
                 continue
-            least = min(found, key=lambda name: found[name])  # noqa: B023
+            least = min(found, key=lambda name: found[name])
             if [*measured.mixtures[least]] == [language]:
                 best.append(language)
             else:
@@ -90,7 +90,8 @@ def _best_for_itself(
     if against:
         better, worse = _significant(against)
         evidence = (
-            f"{evidence}. Against English, {better} of {len(against)} are measurably better and {worse} measurably worse "
+            f"{evidence}. Against English, {better} of {len(against)} are measurably better and {worse} measurably "
+            "worse "
             "(Holm over the languages)"
         )
     return Finding(claim, _verdict(len(best), total), f"{evidence}.")
@@ -163,7 +164,8 @@ def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
     certain = [found.gain for found in of_mixtures if found.p_all < ALPHA]
     better, worse = sum(gain > 0 for gain in certain), sum(gain < 0 for gain in certain)
     evidence = (
-        f"Of {wording.count(len(of_mixtures), 'comparison')}, {better} are measurably better and {worse} measurably worse "
+        f"Of {wording.count(len(of_mixtures), 'comparison')}, {better} are measurably better and {worse} measurably "
+        "worse "
         "(Holm over languages and calibrations)."
     )
     return Finding(claim, "shown" if better else "not shown", evidence)
@@ -194,6 +196,6 @@ def _methods(measured: Measured) -> Finding:
     return Finding(claim, "shown" if max(wins.values()) < total else "not shown", evidence)
 
 
-def _scores(measured: Measured, setting: Setting, calibration: str, language: str) -> object:
+def _scores(measured: Measured, setting: Setting, calibration: str, language: str) -> Mapping[str, Scores]:
     cell = measured.cells[setting].get(calibration)
     return {} if cell is None else cell.scores.get(language, {})

@@ -59,7 +59,8 @@ def reported(folder):
 def test_the_answer_is_what_was_planted(reported):
     texts = {answer["language"]: answer["text"] for answer in reported["answers"]}
     assert re.match(
-        r"For German: calibrate on de(\+en)?: perplexity [\d.]+ against [\d.]+ with English \(\u22122\d %, 95 % interval "
+        r"For German: calibrate on de(\+en)?: perplexity [\d.]+ against [\d.]+ with English \(\u22122\d %, 95 % "
+        r"interval "
         r"\u2212\d+ to \u2212\d+ %, p [<=] [\d.]+ after Holm\); knowledge tasks: no measurable difference \(",
         texts["de"],
     )

@@ -80,17 +80,18 @@ def test_corrections_are_holms():
 def null_study(rng, languages, calibrations, *, seeds, spread):
     dense, cells = {}, {name: {} for name in calibrations}
     for language in languages:
-        items = rng.normal(3, 0.3, 24)
+        # So few that no bootstrap is needed, which would take most of the time.
+        items = rng.normal(3, 0.3, 12)
         dense[language] = {"perplexity": scores([items - 0.5])}
         for of in cells.values():
-            noise = rng.normal(0, spread, (seeds, 1)) + rng.normal(0, 0.05, (seeds, 24))
+            noise = rng.normal(0, spread, (seeds, 1)) + rng.normal(0, 0.05, (seeds, 12))
             of[language] = {"perplexity": scores(items + noise)}
     mixtures = {name: {name: 4} for name in calibrations}
     by_name = {name: Cell({}, of) for name, of in cells.items()}
     return Measured(tuple(languages), (PERPLEXITY,), dense, {Setting("wanda", "0.5"): by_name}, mixtures, ())
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.0), (2, 0.05), (3, 0.05)])
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.0), (2, 0.05)])
 def test_null_study_equal_calibrations_come_out_equal(seeds, spread):
     """Counts whole studies that claim anything at all: after correction at most 5 in 100 may."""
     from jaxprune.studies.config import StudyConfig

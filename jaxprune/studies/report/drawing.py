@@ -65,7 +65,8 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                 columns = "evaluated on (dense in brackets)"
                 figure = level_figure(f"{setting}: {what}", levels, row_label="calibrated on", column_label=columns)
                 caption = (
-                    f"{setting}: {what} by calibration and evaluation language. Compare within a column: colour is the loss "
+                    f"{setting}: {what} by calibration and evaluation language. Compare within a column: colour is "
+                    "the loss "
                     "against the dense model, the best of each column is framed."
                 )
                 yield "heat maps", f"heatmap-{measure.name}-{setting}", caption, figure
@@ -78,7 +79,8 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                     else "difference to English calibration (points); right is better"
                 )
                 caption = (
-                    f"{setting}: {measure.name} against English calibration ({summary.english}), 95 % intervals for other "
+                    f"{setting}: {measure.name} against English calibration ({summary.english}), 95 % intervals for "
+                    "other "
                     "items and other seeds. Filled marks are more than chance after Holm's correction."
                 )
                 figure = forest_figure(f"{setting}: {measure.name}", groups, label)
@@ -86,14 +88,16 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
         panels = _panels(summary, setting)
         if panels:
             caption = (
-                f"{setting}: signal-to-noise ratio of each block's output, pruned against dense, mean over seeds; higher is "
+                f"{setting}: signal-to-noise ratio of each block's output, pruned against dense, mean over seeds; "
+                "higher is "
                 "closer to the dense model."
             )
             yield "depth", f"snr-by-depth-{setting}", caption, depth_figure(str(setting), panels)
         pays = _who_pays(summary, setting)
         if pays is not None:
             caption = (
-                f"{setting}: change of perplexity against English calibration, in percent: blue gains, red pays. Bold is more "
+                f"{setting}: change of perplexity against English calibration, in percent: blue gains, red pays. Bold "
+                "is more "
                 "than chance after Holm's correction over all cells."
             )
             title = f"{setting}: who gains, who pays (%)"
@@ -125,10 +129,8 @@ def _levels(summary: Summary, setting: Setting, measure: Measure) -> Levels | No
                 levels[row, column] = lost if source == PERPLEXITY else -wording.scale(dense) * lost
     if np.isnan(levels).all():
         return None
-    heads = [
-        f"{language}\n({wording.score(measure.name, measured.dense[language][source].mean, measured.dense[language][source])})"
-        for language in languages
-    ]
+    of_dense = [(language, measured.dense[language][source]) for language in languages]
+    heads = [f"{language}\n({wording.score(measure.name, dense.mean, dense)})" for language, dense in of_dense]
     framed = [None if np.isnan(column).all() else int(np.nanargmin(column)) for column in levels.T]
     label = "log(perplexity / dense)" if source == PERPLEXITY else "points below dense"
     return Levels(list(cells), heads, texts, levels, framed, label)
@@ -237,7 +239,8 @@ def _tasks(summary: Summary, setting: Setting) -> Iterator[tuple[str, str, str, 
                     panels[measure.name] = rows
         if panels:
             caption = (
-                f"{setting}: {ability} tasks, dense and pruned, beside what no model at all reaches: chance, the most frequent "
+                f"{setting}: {ability} tasks, dense and pruned, beside what no model at all reaches: chance, the most "
+                "frequent "
                 "answer, and shared words."
             )
             yield "tasks", f"tasks-{ability}-{setting}", caption, task_figure(f"{setting}: {ability} tasks", panels)

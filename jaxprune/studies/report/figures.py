@@ -14,11 +14,11 @@ _GREY = "#808080"
 
 
 class Levels(NamedTuple):
-    """A table of numbers as colours.
+    r"""A table of numbers as colours.
 
     Attributes:
       rows: from the top.
-      columns: each with what stands beneath it, ``de\\n(20.1)``.
+      columns: each with what stands beneath it, ``de\n(20.1)``.
       texts: what stands in the cells, row by row; empty where there is nothing.
       levels: what colours them; NaN where there is nothing.
       framed: row of the best cell of each column; None for none.
@@ -58,7 +58,8 @@ def level_figure(title: str, table: Levels, *, row_label: str, column_label: str
         cmap=colours, vmin=lowest, vmax=highest, edgecolors=PAPER, linewidth=1.0,
     )  # fmt: skip
     axes.set_facecolor("#d0d0d0")
-    for (row, column), level in np.ndenumerate(table.levels):
+    for row, column in np.ndindex(height, width):
+        level = float(table.levels[row, column])
         share = (level - lowest) / (highest - lowest) if math.isfinite(level) else 0.0
         is_dark = abs(share - 0.5) > 0.34 if table.is_centred else share > 0.62
         ink = LIGHT_TEXT if is_dark else DARK_TEXT
@@ -75,8 +76,9 @@ def level_figure(title: str, table: Levels, *, row_label: str, column_label: str
     axes.set_xlabel(column_label)
     axes.set_ylabel(row_label)
     axes.set_title(title, fontsize=10, loc="left")
-    bar = figure.colorbar(mesh, ax=axes, label=table.label)
+    bar: Any = figure.colorbar(mesh, ax=axes, label=table.label)
     bar.outline.set_visible(False)
+    bar.solids.set(rasterized=False, edgecolor="face")
     return figure
 
 

@@ -12,12 +12,11 @@ import jaxprune
 from jaxprune.evaluation.intervals import RESAMPLES
 from jaxprune.studies import wording
 from jaxprune.studies.colours import language_colours
-from jaxprune.studies.criterion import criterion_for
+from jaxprune.studies.criterion import TargetResult, criterion_for
 from jaxprune.studies.figure_files import inline_svg
 from jaxprune.studies.findings import Answer, target_text
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.measured import PERPLEXITY, Setting
-from jaxprune.studies.criterion import TargetResult
+from jaxprune.studies.measured import Setting
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.tables import cost_table, markdown, tables
@@ -41,14 +40,17 @@ def lead(summary: Summary, setting: Setting) -> str:
     certain = [given for given in answers if given.is_certain]
     where = wording.names([language_of(given.language).english for given in certain])
     if summary.english is None:
-        return f"English calibration was not measured; the best of what was, for {wording.count(len(answers), 'language')}:"
+        number = wording.count(len(answers), "language")
+        return f"English calibration was not measured; the best of what was, for {number}:"
     if not certain:
         return (
-            f"In none of {wording.count(len(answers), 'language')} is another calibration measurably better than English "
+            f"In none of {wording.count(len(answers), 'language')} is another calibration measurably better than "
+            "English "
             f"({summary.english})."
         )
     return (
-        f"In {len(certain)} of {wording.count(len(answers), 'language')} another calibration than English ({summary.english}) is "
+        f"In {len(certain)} of {wording.count(len(answers), 'language')} another calibration than English "
+        f"({summary.english}) is "
         f"measurably better: {where}."
     )
 
@@ -115,7 +117,8 @@ def criterion_text(summary: Summary) -> str:
     shown = wording.names([f"{name} {weight:g}" for name, weight in weights.items()])
     given = "by the study file" if config.decision.weights else "alike, for the study file gives none"
     text = (
-        f"\u201cBest\u201d is the least mean loss against the dense model, weighted {given}: {shown}. The loss of perplexity is "
+        f"\u201cBest\u201d is the least mean loss against the dense model, weighted {given}: {shown}. The loss of "
+        "perplexity is "
         "log(perplexity / dense), that of a task the part of the dense score that is gone."
     )
     targets = [target_text(TargetResult(target, "", None)) for target in config.decision.targets]
@@ -133,20 +136,23 @@ def methods_text(summary: Summary) -> list[str]:
     calibration, evaluation = config.calibration, config.evaluation
     lines = [
         f"Model: {config.model}. Methods: {', '.join(method.label for method in config.methods)}; patterns: "
-        f"{', '.join(config.patterns)}. Calibration: {calibration.samples} sequences of {calibration.length} tokens from "
+        f"{', '.join(config.patterns)}. Calibration: {calibration.samples} sequences of {calibration.length} tokens "
+        "from "
         f"{calibration.texts} ({calibration.fill}) unless a mixture states its own counts; seeds "
         f"{', '.join(map(str, config.seeds))}.",
     ]
     if evaluation.perplexity is not None:
         part = evaluation.perplexity
         lines.append(
-            f"Perplexity: exp of the mean negative log-likelihood a token over {part.windows} windows of {part.length} tokens a "
+            f"Perplexity: exp of the mean negative log-likelihood a token over {part.windows} windows of "
+            f"{part.length} tokens a "
             f"language from {part.texts}, none of which calibrated anything. Over seeds it is averaged in nats a token."
         )
     if evaluation.snr is not None:
         part = evaluation.snr
         lines.append(
-            f"Signal-to-noise ratio: energy of the dense model's block outputs over that of the change, in dB, on {part.windows} "
+            "Signal-to-noise ratio: energy of the dense model's block outputs over that of the change, in dB, on "
+            f"{part.windows} "
             f"windows of {part.length} tokens a language from {part.texts}; each model runs its own hidden states."
         )
     if evaluation.tasks is not None:
@@ -155,11 +161,15 @@ def methods_text(summary: Summary) -> list[str]:
         told = [f"{measure.name} ({measure.ability}; {measure.metric})" for measure in tasks]
         lines.append(f"Tasks: {wording.names(told)}; {limit} a language, the same ones for every model.")
     lines += [
-        "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and of seeds added "
-        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes is taken from all calibrations of a setting together, "
+        "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and "
+        "of seeds added "
+        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes is taken from all calibrations of a "
+        "setting together, "
         "as if it were the same for each. With one seed of everything it is McNemar\u2019s exact test for "
-        f"right and wrong answers and a bootstrap otherwise (up to {RESAMPLES:,} resamples). Intervals are 95 %, uncorrected. P-values in "
-        "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for what came "
+        f"right and wrong answers and a bootstrap otherwise (up to {RESAMPLES:,} resamples). Intervals are 95 %, "
+        "uncorrected. P-values in "
+        "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for "
+        "what came "
         "out; the tables also have them corrected over the languages only, and as they are.",
     ]
     assert summary.study.dense is not None

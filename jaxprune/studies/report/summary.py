@@ -49,7 +49,8 @@ def summarise(study: StudyResults) -> Summary:
     if not measured.cells:
         failed = len(study.points)
         raise RequestError(
-            f"{study.folder} has no point that is done ({failed} failed, {len(study.missing)} missing), so there is nothing "
+            f"{study.folder} has no point that is done ({failed} failed, {len(study.missing)} missing), so there is "
+            "nothing "
             "to compare; run jaxprune study on it until some are."
         )
     against = baselines(study.config, measured)

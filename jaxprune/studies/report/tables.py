@@ -1,6 +1,5 @@
 """The report's tables, for the page and for Markdown."""
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -166,8 +165,3 @@ def markdown(table: Table) -> str:
 
     rule = ["---", *["---:"] * (len(table.head) - 1)]
     return "\n".join(map(line, [table.head, rule, *table.rows]))
-
-
-def ratio(nats: float) -> float:
-    """Returns a difference in nats a token as a change of perplexity."""
-    return math.expm1(min(nats, 700.0))
