@@ -1,5 +1,6 @@
 """The commands that the README shows, run in its order with a tiny model and generated text in place of the samples."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -28,8 +29,32 @@ def test_they_work(capsys, tmp_path, monkeypatch, tiny, texts):
         words = [str(tiny) if word.startswith(("sample:", "llama-3-")) else word for word in words]
         words = [texts if word == "sample" else word for word in words]
         words = ["16" if before == "--length" else word for before, word in zip(["", *words], words, strict=False)]
+        words = [small_study(word, tiny, texts) if word.startswith("configs/") else word for word in words]
+        words = [own_task() if "file:" in word else word for word in words]
         done = run(capsys, *words)
         assert done.status == 0, done.err
+
+
+def small_study(config, tiny, texts):
+    """Returns the path of that study file with what the tests have in the places of the samples."""
+    content = (README.parent / config).read_text(encoding="utf-8")
+    for theirs, ours in (
+        ("sample:gemma3-270m", tiny),
+        ("texts: sample", f"texts: {texts}"),
+        ("length: 256", "length: 16"),
+    ):
+        assert theirs in content
+        content = content.replace(theirs, str(ours))
+    Path("study.yaml").write_text(content, encoding="utf-8")
+    return "study.yaml"
+
+
+def own_task():
+    """Returns a task file of three languages; the others of the command have to be fetched."""
+    item = {"context": "a", "choices": [" b", " c"], "answer": 1}
+    lines = [json.dumps({**item, "language": language}) for language in ("de", "en", "sw")]
+    Path("mine.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return "file:mine.jsonl"
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words[:3]))
