@@ -7,7 +7,7 @@ together (``jaxprune.evaluation.seeds``); what the items alone would say, seed b
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ ALPHA = 0.05
 _RESAMPLES = 2_000
 
 Against = Literal["english", "target"]
+Key = TypeVar("Key", bound=tuple[str, ...])
 Shares = Mapping[str, Scores]
 """By source: what one calibration has in one language."""
 
@@ -183,7 +184,7 @@ def _correct(
     ]
 
 
-def corrected(p_values: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+def corrected(p_values: Mapping[Key, float]) -> dict[Key, float]:
     """Returns p-values corrected for all of them together, as ``holm`` does."""
     found = holm({str(index): p_value for index, p_value in enumerate(p_values.values())})
     return dict(zip(p_values, found.values(), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxprune.studies.colours import PALETTE, language_colours
 from jaxprune.studies.figure_files import DARK_TEXT, INK, LIGHT_TEXT, PAPER
 
-_MARKS = "osD^vPX*<>"
+_MARKS = "osD^vPX*<>hdp8H"
 _GREY = "#808080"
 
 
@@ -59,12 +59,12 @@ def level_figure(title: str, table: Levels, *, row_label: str, column_label: str
     )  # fmt: skip
     axes.set_facecolor("#d0d0d0")
     for row, column in np.ndindex(height, width):
-        level = float(table.levels[row, column])
+        level, cell = float(table.levels[row, column]), str(table.texts[row][column])
         share = (level - lowest) / (highest - lowest) if math.isfinite(level) else 0.0
         is_dark = abs(share - 0.5) > 0.34 if table.is_centred else share > 0.62
         ink = LIGHT_TEXT if is_dark else DARK_TEXT
         weight = "bold" if table.framed[column] == row or (row, column) in table.marked else "normal"
-        axes.text(column, row, table.texts[row][column], ha="center", va="center", color=ink, fontsize=9, weight=weight)
+        axes.text(column, row, cell, ha="center", va="center", color=ink, fontsize=9, weight=weight)
         if table.framed[column] == row:
             axes.add_patch(Rectangle((column - 0.45, row - 0.42), 0.9, 0.84, fill=False, edgecolor=ink, linewidth=1.6))
     axes.set_xticks(range(width), table.columns)
