@@ -148,13 +148,13 @@ T = TypeVar("T")
 
 
 def digest(text: str) -> bytes:
-    """Returns a number for a text, the same on every machine; orders and draws follow from it."""
+    """Returns 32 bytes for a text, the same on every machine."""
     return hashlib.sha256(text.encode()).digest()
 
 
 def scattered(values: Iterable[T], seed: str, key: Callable[[T], str] = str) -> list[T]:
     """Returns values in an order that only ``seed`` and their keys decide."""
-    return sorted(values, key=lambda value: digest(f"{seed}\n{key(value)}"))
+    return sorted(values, key=lambda value: hashlib.sha256(f"{seed}\n{key(value)}".encode()).digest())
 
 
 def with_answer(right: str, wrong: Sequence[str], id_: str) -> tuple[tuple[str, ...], int]:

@@ -18,16 +18,26 @@ def _items(language: str, limit: int | None) -> list[ChoiceItem]:
 
 def make_items(verses: Verses, language: str, limit: int | None) -> list[ChoiceItem]:
     """Returns the items of a language."""
-    places = [place for place in verses if place.following in verses and _others(verses, place)]
-    return [_item(verses, language, place) for place in scattered(places, "next-verse")[:limit]]
+    names = {place: str(place) for place in verses}
+    items: list[ChoiceItem] = []
+    for place in scattered((place for place in verses if place.following in verses), "next-verse"):
+        if len(items) == limit:
+            break
+        if others := _others(verses, names, place):
+            wrong = [verses[other][language] for other in others]
+            choices, answer = with_answer(verses[place.following][language], wrong, str(place))
+            items.append(
+                ChoiceItem(str(place), verses[place][language] + EDITIONS[language].separator, choices, answer)
+            )
+    return items
 
 
-def _others(verses: Verses, place: Place) -> list[Place]:
+def _others(verses: Verses, names: dict[Place, str], place: Place) -> list[Place]:
     """Returns the wrong answers' places; none where a book has too little outside of the chapter."""
     elsewhere = [other for other in verses if other.book == place.book and other.chapter != place.chapter]
     chosen: list[Place] = []
     texts = [verses[place.following]]
-    for other in scattered(elsewhere, f"next-verse {place}"):
+    for other in scattered(elsewhere, f"next-verse {place}", names.__getitem__):
         # Some verses are repeated word by word, in one edition at least.
         if all(verses[other][language] != text[language] for text in texts for language in text):
             chosen.append(other)
@@ -35,12 +45,6 @@ def _others(verses: Verses, place: Place) -> list[Place]:
         if len(chosen) == _WRONG:
             return chosen
     return []
-
-
-def _item(verses: Verses, language: str, place: Place) -> ChoiceItem:
-    wrong = [verses[other][language] for other in _others(verses, place)]
-    choices, answer = with_answer(verses[place.following][language], wrong, str(place))
-    return ChoiceItem(str(place), verses[place][language] + EDITIONS[language].separator, choices, answer)
 
 
 NEXT_VERSE = DataTask(

@@ -74,13 +74,14 @@ def make_choices(verses: Verses, language: str, limit: int | None) -> list[Choic
     """Returns questions for the translation of an English verse; the wrong ones are about as long in English."""
     _, asked = _places(verses)
     lengths = {place: len(verses[place][ENGLISH]) for place in asked}
+    names = {place: str(place) for place in asked}
     items = []
     for place in asked[:limit]:
         texts = [verses[place]]
         near = [
             other for other in asked if other != place and abs(lengths[other] - lengths[place]) <= lengths[place] / 5
         ]
-        for other in scattered(near, f"translation-choice {place}"):
+        for other in scattered(near, f"translation-choice {place}", names.__getitem__):
             if all(verses[other][name] != text[name] for text in texts for name in LANGUAGES):
                 texts.append(verses[other])
             if len(texts) == 1 + _WRONG:

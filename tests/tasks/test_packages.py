@@ -85,7 +85,7 @@ def test_a_long_article_is_cut_and_copied_from():
     assert item.references == ("Short.",)
 
 
-@pytest.mark.real
+@pytest.mark.downloads
 @pytest.mark.parametrize(("name", "fewest"), [("exams", 230), ("sentiment", 8000), ("next-sentence", 2000)])
 def test_the_real_packages_have_items_in_every_language(name, fewest):
     task = TASKS[name]
@@ -95,7 +95,7 @@ def test_the_real_packages_have_items_in_every_language(name, fewest):
         assert all(0 <= item.answer < len(item.choices) for item in items)
 
 
-@pytest.mark.real
+@pytest.mark.downloads
 def test_the_real_articles_hold_no_pictures():
     for language in TASKS["summarisation"].languages():
         items = TASKS["summarisation"].items(language, None)
