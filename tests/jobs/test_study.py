@@ -453,7 +453,10 @@ def test_processes_share_a_study_and_take_over_from_one_that_is_killed(world, tm
     words = ["study", str(file), str(tmp_path / "out"), "--json"]
     victim = multiprocess.start_alone(words, devices=1, logs=tmp_path / "victim")
     deadline = time.monotonic() + 300
-    while not list((tmp_path / "out").glob("*/.claim")) and victim.poll() is None and time.monotonic() < deadline:
+    # Made, and written: a claim without a word belongs to someone who was killed between the two.
+    claims = (tmp_path / "out").glob
+    while not any(path.stat().st_size for path in claims("*/.claim")) and victim.poll() is None:
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     victim.send_signal(signal.SIGKILL)
     assert victim.wait() == -signal.SIGKILL
