@@ -192,7 +192,9 @@ def _mean(scores_N: np.ndarray) -> Metric:
     value = float(scores_N.mean())
     if np.isin(scores_N, (0.0, 1.0)).all():
         return Metric(value, proportion_interval(int(scores_N.sum()), len(scores_N)))
-    return Metric(value, estimate_ratio(scores_N, np.ones(len(scores_N))).interval)
+    interval = estimate_ratio(scores_N, np.ones(len(scores_N))).interval
+    # No item scores below 0 or above 1, whatever few of them suggest of their mean.
+    return Metric(value, interval and (max(0.0, interval[0]), min(1.0, interval[1])))
 
 
 def as_json(
