@@ -15,6 +15,7 @@ from jaxtyping import Int32
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.decoder import Decoder
 from jaxprune.evaluation.sampling import GREEDY, Sampling, make_draw
+from jaxprune.evaluation.token_ids import check_ids
 from jaxprune.models.causal_lm import CausalLM
 from jaxprune.sharding import replicate
 from jaxprune.sweep import OnTokens, ReadSection
@@ -108,7 +109,9 @@ class Generator:
           RequestError: a prompt is empty or holds an id outside the vocabulary, or logits are not finite.
         """
         vocab_size = self._decoder.model.config.vocab_size
-        arrays = [check_prompt(index, prompt, vocab_size=vocab_size) for index, prompt in enumerate(prompts)]
+        arrays = [
+            check_ids(f"prompt {index + 1}", prompt, vocab_size=vocab_size) for index, prompt in enumerate(prompts)
+        ]
         if max_new_tokens < 1:
             raise RequestError(f"{max_new_tokens} new tokens were asked for; ask for 1 or more.")
         completions: dict[int, Completion] = {}
@@ -217,24 +220,6 @@ class _Clock:
     def tokens_per_second(self) -> float | None:
         """The speed, if anything was counted."""
         return self._tokens / self._seconds if self._tokens else None
-
-
-def check_prompt(index: int, prompt: Sequence[int] | np.ndarray, *, vocab_size: int) -> Int32[np.ndarray, " T"]:
-    """Returns the token ids of a prompt, the ``index``-th, as an array.
-
-    Raises:
-      RequestError: there are none, or one is outside the vocabulary.
-    """
-    tokens_T = np.asarray(prompt, np.int64)
-    if tokens_T.ndim != 1 or not tokens_T.size:
-        raise RequestError(f"prompt {index + 1} has no tokens to continue; give at least one.")
-    outside = np.flatnonzero((tokens_T < 0) | (tokens_T >= vocab_size))
-    if outside.size:
-        raise RequestError(
-            f"prompt {index + 1}: token id {tokens_T[outside[0]]} (position {outside[0]}) is outside the model's "
-            f"vocabulary of {vocab_size} ids; use ids of the tokenizer that belongs to the model."
-        )
-    return tokens_T.astype(np.int32)
 
 
 def round_up_length(length: int) -> int:

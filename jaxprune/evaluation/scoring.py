@@ -14,9 +14,9 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int32
 
 from jaxprune.distributed import together
-from jaxprune.errors import RequestError
 from jaxprune.evaluation.branching import Bucket, not_finite
 from jaxprune.evaluation.packing import Chunk, cut_chunks, make_batches, sort_into_buckets
+from jaxprune.evaluation.token_ids import check_ids
 from jaxprune.evaluation.trees import Question, Tree, grow
 from jaxprune.hidden_states import half_of_memory
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
@@ -152,16 +152,7 @@ def _make_plan(model: CausalLM, questions: Sequence[Question]) -> _Plan:
 
 def _checked(index: int, question: Question, *, vocab_size: int) -> Question:
     def check(tokens: np.ndarray, what: str) -> Int32[np.ndarray, " T"]:
-        tokens = np.asarray(tokens, np.int64)
-        if tokens.ndim != 1 or not tokens.size:
-            raise RequestError(f"question {index + 1}: {what} has no tokens; give at least one.")
-        outside = np.flatnonzero((tokens < 0) | (tokens >= vocab_size))
-        if outside.size:
-            raise RequestError(
-                f"question {index + 1}: token id {tokens[outside[0]]} of {what} is outside the model's vocabulary of "
-                f"{vocab_size} ids; use ids of the tokenizer that belongs to the model."
-            )
-        return tokens.astype(np.int32)
+        return check_ids(f"question {index + 1}: {what}", tokens, vocab_size=vocab_size)
 
     continuations = tuple(check(tokens, f"continuation {i + 1}") for i, tokens in enumerate(question.continuations))
     return Question(check(question.context, "the context"), continuations)

@@ -12,8 +12,9 @@ from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.tokenizing import tokenize
 from jaxprune.distributed import agree, together
 from jaxprune.errors import RequestError
-from jaxprune.evaluation.generation import Generated, Generator, check_prompt
+from jaxprune.evaluation.generation import Generated, Generator
 from jaxprune.evaluation.sampling import Sampling
+from jaxprune.evaluation.token_ids import check_ids
 from jaxprune.models.fields import with_defaults
 from jaxprune.sweep import OnTokens
 
@@ -58,7 +59,7 @@ def prepare_prompts(
         tokens = [part.tokens_T for part in tokenize(tokenizer, list(texts), special_tokens=True, count_bytes=False)]
     context = with_defaults(checkpoint.config).get("max_position_embeddings")
     for index, of_text in enumerate(tokens):
-        check_prompt(index, of_text, vocab_size=checkpoint.model.config.vocab_size)
+        check_ids(f"prompt {index + 1}", of_text, vocab_size=checkpoint.model.config.vocab_size)
         if context is not None and of_text.size + max_new_tokens > context:
             room = context - of_text.size
             raise RequestError(

@@ -164,9 +164,9 @@ def test_nothing_is_asked():
         (Question(tokens(1), (tokens(1), tokens(0))), "question 2: continuation 2 has no tokens"),
         (
             Question(np.asarray([VOCAB_SIZE]), ()),
-            f"question 2: token id {VOCAB_SIZE} of the context .* {VOCAB_SIZE} ids",
+            rf"question 2: the context: token id {VOCAB_SIZE} \(position \d+\) is outside .* {VOCAB_SIZE} ids",
         ),
-        (Question(tokens(1), (np.asarray([5, -1]),)), "question 2: token id -1 of continuation 1"),
+        (Question(tokens(1), (np.asarray([5, -1]),)), r"question 2: continuation 1: token id -1 \(position 1\)"),
     ],
 )
 def test_refuses_what_cannot_be_scored(asked, message):
