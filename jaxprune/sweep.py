@@ -21,7 +21,7 @@ from jaxprune.hidden_states import HiddenStates, half_of_memory
 from jaxprune.microbatches import Microbatch
 from jaxprune.models.causal_lm import EMBED, CausalLM, block_section
 from jaxprune.sharding import batch_sharding, local_batch, local_rows, place_batch, place_params, replicate
-from jaxprune.typing import Constants, Params
+from jaxprune.typing import Activations, Constants, Params
 
 # Microbatches on the device at a time: while one is computed, the one before it leaves and the next one comes.
 IN_FLIGHT = 2
@@ -41,7 +41,17 @@ def embed(
     return jax.lax.with_sharding_constraint(model.embed(params, tokens_BT, dtype), batch_sharding(mesh))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "mesh"), donate_argnames=("finite_S", "x_BTD"))
+Observe = Callable[[CausalLM, Params, Activations], Any]
+"""Makes of a block's activations something for each sequence: arrays with a leading axis of B. Compiled with the block,
+so it has to be a function of a module, and not made anew for each call."""
+
+
+def observe_nothing(model: CausalLM, params: Params, activations: Activations) -> tuple[()]:
+    """Returns nothing."""
+    return ()
+
+
+@functools.partial(jax.jit, static_argnames=("model", "mesh", "observe"), donate_argnames=("finite_S", "x_BTD"))
 def advance(
     model: CausalLM,
     mesh: Mesh,
@@ -49,18 +59,23 @@ def advance(
     constants: Constants,
     finite_S: Bool[Array, " S"],
     x_BTD: Float[Array, "B T D"],
-) -> tuple[Bool[Array, " S"], Float[Array, "B T D"]]:
-    """Returns a block's output, and for each device whether all it has computed of it is finite."""
+    observe: Observe = observe_nothing,
+) -> tuple[Bool[Array, " S"], Float[Array, "B T D"], Any]:
+    """Returns for each device whether all it has computed is finite, a block's output, and what is observed of it."""
 
-    def on_device(params: Params, constants: Constants, finite_S: Array, x_BTD: Array) -> tuple[Array, Array]:
-        y_BTD, _ = model.block(params, constants, x_BTD)
-        return finite_S & jnp.isfinite(y_BTD).all(), y_BTD
+    def on_device(params: Params, constants: Constants, finite_S: Array, x_BTD: Array) -> tuple[Array, Array, Any]:
+        y_BTD, activations = model.block(params, constants, x_BTD)
+        return finite_S & jnp.isfinite(y_BTD).all(), y_BTD, observe(model, params, activations)
 
     split, whole = PartitionSpec("data"), PartitionSpec()
-    finite_S, y_BTD = jax.shard_map(
-        on_device, mesh=mesh, axis_names={"data"}, in_specs=(whole, whole, split, split), out_specs=(split, split)
+    finite_S, y_BTD, observed = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        axis_names={"data"},
+        in_specs=(whole, whole, split, split),
+        out_specs=(split, split, split),
     )(params, constants, finite_S, x_BTD)
-    return finite_S, jax.lax.with_sharding_constraint(y_BTD, batch_sharding(mesh))
+    return finite_S, jax.lax.with_sharding_constraint(y_BTD, batch_sharding(mesh)), observed
 
 
 def what_to_do(dtype: Any) -> str:
@@ -122,25 +137,38 @@ class Sweep:
         for i, batch in enumerate(self.batches):
             yield batch, local_batch(self.mesh, self._hidden[i], len(batch.tokens_BT))
 
-    def advance(self, index: int, params: Params, on_tokens: OnTokens) -> None:
+    def advance(
+        self,
+        index: int,
+        params: Params,
+        on_tokens: OnTokens,
+        *,
+        observe: Observe = observe_nothing,
+        on_observed: Callable[[Microbatch, Any], None] = lambda batch, observed: None,
+    ) -> None:
         """Replaces the hidden states by what block ``index`` with ``params`` (on the mesh) makes of them.
+
+        Args:
+          observe: looks at the block's activations.
+          on_observed: given each microbatch and what was observed of it, on the mesh.
 
         Raises:
           RequestError: the block's output is not finite.
         """
         constants = replicate(self.mesh, dict(self.model.constants(index)))
         finite_S = place_batch(self.mesh, np.ones(self.mesh.shape["data"], bool))
-        in_flight: deque[tuple[int, Array]] = deque()
+        in_flight: deque[tuple[int, Array, Any]] = deque()
 
         def fetch() -> None:
-            i, y_BTD = in_flight.popleft()
+            i, y_BTD, observed = in_flight.popleft()
             self._hidden[i] = local_rows(y_BTD)
+            on_observed(self.batches[i], observed)
             on_tokens(self.batches[i].num_tokens)
 
         for i, (_, x_BTD) in enumerate(self.states()):
-            finite_S, y_BTD = advance(self.model, self.mesh, params, constants, finite_S, x_BTD)
+            finite_S, y_BTD, observed = advance(self.model, self.mesh, params, constants, finite_S, x_BTD, observe)
             y_BTD.copy_to_host_async()
-            in_flight.append((i, y_BTD))
+            in_flight.append((i, y_BTD, observed))
             if len(in_flight) == IN_FLIGHT:
                 fetch()
         while in_flight:

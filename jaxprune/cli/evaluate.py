@@ -100,7 +100,7 @@ def command(
         checkpoint = first_then_others(lambda: open_checkpoint(model))
     job.check_settings(checkpoint, block)
     with console.working("reading tasks"):
-        prepared = first_then_others(lambda: job.prepare_tasks(names, asked, limit))
+        prepared = first_then_others(lambda: job.prepare_tasks(names, asked, lambda name: limit))
     for task, language in prepared.missing:
         console.err.print(f"{task} has no items in {language}; it is left out.", highlight=False, markup=False)
     chosen = make_mesh(sizes, prepared.num_items)

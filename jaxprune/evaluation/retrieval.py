@@ -25,6 +25,7 @@ from jaxprune.microbatches import Microbatch, make_microbatches
 from jaxprune.models.causal_lm import EMBED, CausalLM
 from jaxprune.sharding import place_batch
 from jaxprune.sweep import OnTokens, ReadSection, Sweep, read_ahead
+from jaxprune.typing import Params
 
 # Widths of batches: few, because each compiles anew; at most a third of a batch is filled up.
 _WIDTHS = tuple(step * 2**power for power in range(3, 18) for step in (4, 6))
@@ -119,23 +120,61 @@ def sentence_vectors(
       RequestError: a sentence has no tokens, there are fewer blocks, or the output of one is not finite.
     """
     check_block(model, block)
-    buckets = _buckets(sentences, num_leading, mesh=mesh)
-    host_bytes = half_of_memory() // len(buckets)
-    sweeps = [Sweep(model, bucket.batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes) for bucket in buckets]
-    table = read(EMBED)
-    for sweep in sweeps:
-        sweep.embed(lambda section: table)
+    sweep = SentenceSweep(model, sentences, num_leading=num_leading, mesh=mesh, dtype=dtype)
+    sweep.embed(read)
     for index, params in read_ahead(read, range(block), mesh=mesh):
-        for sweep in sweeps:
-            sweep.advance(index, params, on_tokens)
-    vectors_ND = np.empty((len(sentences), model.config.hidden_size), np.float32)
-    for bucket, sweep in zip(buckets, sweeps, strict=True):
-        pooled = [
-            gather_rows(_pool(x_BTD, place_batch(mesh, own_BT)))[: batch.num_sequences]
-            for (batch, x_BTD), own_BT in zip(sweep.states(), bucket.own_BT, strict=True)
+        sweep.advance(index, params, on_tokens)
+    return sweep.vectors()
+
+
+class SentenceSweep:
+    """Sentences of any lengths on their way through a model, block by block."""
+
+    def __init__(
+        self,
+        model: CausalLM,
+        sentences: Sequence[np.ndarray],
+        *,
+        num_leading: int,
+        mesh: Mesh,
+        dtype: Any,
+        host_bytes: int | None = None,
+    ):
+        """Starts before the embedding; arguments as in ``sentence_vectors``.
+
+        Args:
+          host_bytes: hidden states that may lie in this process's memory; None: half of what the machine has.
+        """
+        self._mesh, self._num_sentences = mesh, len(sentences)
+        self._buckets = _buckets(sentences, num_leading, mesh=mesh)
+        host_bytes = (half_of_memory() if host_bytes is None else host_bytes) // len(self._buckets)
+        self._sweeps = [
+            Sweep(model, bucket.batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes) for bucket in self._buckets
         ]
-        vectors_ND[bucket.indices] = np.concatenate(pooled)
-    return vectors_ND
+
+    def embed(self, read: ReadSection) -> None:
+        """Computes the hidden states that enter the first block."""
+        table = read(EMBED)
+        for sweep in self._sweeps:
+            sweep.embed(lambda section: table)
+
+    def advance(self, index: int, params: Params, on_tokens: OnTokens) -> None:
+        """Goes through block ``index`` with ``params`` (on the mesh)."""
+        for sweep in self._sweeps:
+            sweep.advance(index, params, on_tokens)
+
+    def vectors(self) -> Float32[np.ndarray, "N D"]:
+        """Returns the mean hidden state of each sentence as they are now."""
+        parts = []
+        for bucket, sweep in zip(self._buckets, self._sweeps, strict=True):
+            parts += [
+                gather_rows(_pool(x_BTD, place_batch(self._mesh, own_BT)))[: batch.num_sequences]
+                for (batch, x_BTD), own_BT in zip(sweep.states(), bucket.own_BT, strict=True)
+            ]
+        indices = [index for bucket in self._buckets for index in bucket.indices]
+        vectors_ND = np.empty((self._num_sentences, parts[0].shape[1]), np.float32)
+        vectors_ND[indices] = np.concatenate(parts)
+        return vectors_ND
 
 
 @jax.jit

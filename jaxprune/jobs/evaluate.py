@@ -85,14 +85,16 @@ class TaskScores:
     empty: int | None
 
 
-def prepare_tasks(names: Sequence[str], languages: Sequence[str], limit: int | None) -> PreparedTasks:
+def prepare_tasks(
+    names: Sequence[str], languages: Sequence[str], limit_of: Callable[[str], int | None]
+) -> PreparedTasks:
     """Returns the items of tasks, whose data are fetched if need be.
 
     A language that a task has no items in is reported, and the others go on.
 
     Args:
       names: of tasks, or ``file:PATH.jsonl``.
-      limit: items for each language of a task; None: all.
+      limit_of: given a task's name, its items for each language; None: all.
 
     Raises:
       RequestError: a task is unknown or cannot be read, a package that scores it is missing, or no language has items.
@@ -109,7 +111,9 @@ def prepare_tasks(names: Sequence[str], languages: Sequence[str], limit: int | N
             f"no task has items in {', '.join(languages)}: {known}; ask for another language or another task."
         )
     items = {
-        name: {language: task.items(language, limit) for language in languages if [name, language] not in missing}
+        name: {
+            language: task.items(language, limit_of(name)) for language in languages if [name, language] not in missing
+        }
         for name, task in tasks.items()
     }
     return PreparedTasks(tasks, {name: of_task for name, of_task in items.items() if of_task}, missing)

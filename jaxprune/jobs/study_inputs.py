@@ -188,4 +188,4 @@ class Inputs:
         asked = self.config.evaluation.tasks
         if asked is None:
             return None
-        return prepare_tasks(asked.names, self.config.evaluation.languages, asked.limit)
+        return prepare_tasks(asked.names, self.config.evaluation.languages, asked.limit_of)

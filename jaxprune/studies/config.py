@@ -163,15 +163,26 @@ class SnrWindows(Windows):
 
 
 class Tasks(_Part):
-    """Tasks, by name, and how many of their items to take; all without a limit."""
+    """Tasks, by name, and how many of their items to take for each language; all without a limit.
+
+    Attributes:
+      limits: of single tasks, whose items cost more or less than others'.
+    """
 
     names: tuple[Word, ...] = Field(min_length=1)
     limit: Count | None = None
+    limits: dict[Word, Count] = {}
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Tasks":
         _check_repeated("names", self.names)
+        for name in self.limits:
+            check_known("limits", name, self.names, what="task in names")
         return self
+
+    def limit_of(self, name: str) -> int | None:
+        """Returns how many items of a task to take for each language; None: all."""
+        return self.limits.get(name, self.limit)
 
 
 class Evaluation(_Part):

@@ -7,16 +7,16 @@ from typing import Any
 from jaxprune.errors import RequestError
 from jaxprune.studies.config import StudyConfig
 
-# They say how results are read, and change none.
-_FREE = ("title", "decision")
+# They say how results are read and what stays beside them, and change none.
+_FREE = ("title", "decision", "keep")
 _GROWING = ("calibration.mixtures", "methods", "patterns", "seeds")
 
 
 def check_same(begun: StudyConfig, asked: StudyConfig, *, out: Path, file: Path) -> None:
     """Checks that a study can go on in a folder.
 
-    It may have grown: mixtures, methods, patterns and seeds that are new add points and change none. Title and
-    criterion may change.
+    It may have grown: mixtures, methods, patterns and seeds that are new add points and change none. Title,
+    criterion and what is kept may change.
 
     Raises:
       RequestError: names the first key that differs.

@@ -249,7 +249,7 @@ def test_a_finished_study_does_nothing_and_one_that_grew_does_the_rest(finished,
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"keep": "models"}, "keep is 'masks' there and 'models' in"),
+        ({"compute_dtype": "bfloat16"}, "compute_dtype is None there and 'bfloat16' in"),
         ({"seeds": [0, 2]}, "seeds has 1 there"),
         ({"dtype": "bfloat16"}, "dtype is None there and 'bfloat16' in"),
         ({"methods": ["wanda", {"name": "sparsegpt", "damping": 0.2}]}, "methods has 'sparsegpt-damping-0.1' there"),
