@@ -135,7 +135,7 @@ def _add(
 
     def on_device(products: Any, x: Any, weights_B: Array, means_KD: Array, specific: Any) -> Any:
         x = [of[:, num_leading:].astype(jnp.float32) for of in x]
-        centred = [(of - means_KD[k]) * weights_B[:, None, None] for k, of in enumerate(x)]
+        centred = [(of - means_KD[k][None, None]) * weights_B[:, None, None] for k, of in enumerate(x)]
         lengths = [jnp.sum(jnp.square(of), axis=-1) for of in centred]
 
         def outer(a: Array, b: Array) -> Array:

@@ -5,14 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, numbers, options
+from jaxprune.cli import analyze_subspaces, console, numbers, options
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
 
 app = typer.Typer(
-    help="Analyse what pruning removed: masks, language by language.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Analyse what pruning removed, language by language: masks, latent subspaces.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
+
+app.command("subspaces")(analyze_subspaces.command)
 
 
 @app.command("masks")

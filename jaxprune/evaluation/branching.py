@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxprune.errors import RequestError
+from jaxprune.evaluation.likelihood import label_log_likelihoods, words_at_a_time
 from jaxprune.evaluation.packing import Batch, Chunk, Shape
 from jaxprune.hidden_states import HiddenStates
 from jaxprune.models.cache import Cache
@@ -90,7 +91,8 @@ class Bucket:
                     place_batch(self._mesh, array) for array in (chunk.sources, chunk.picked, chunk.labels)
                 )
                 x_PD = _pick(self._mesh, x_ND, sources_P)
-                found = _predict(self._model, self._mesh, params, x_PD, picked_Q, labels_Q)
+                words = words_at_a_time(self._model, self._mesh)
+                found = _predict(self._model, self._mesh, params, x_PD, picked_Q, labels_Q, words)
                 on_scores(chunk, *map(np.asarray, found))
 
     def _states(self, i: int) -> Float[Array, "N D"]:
@@ -173,7 +175,7 @@ def _pick(mesh: Mesh, x_ND: Float[Array, "N D"], sources_P: Int[Array, " P"]) ->
     )(x_ND, sources_P)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "mesh"))
+@functools.partial(jax.jit, static_argnames=("model", "mesh", "words"))
 def _predict(
     model: CausalLM,
     mesh: Mesh,
@@ -181,17 +183,17 @@ def _predict(
     x_PD: Float[Array, "P D"],
     picked_Q: Int[Array, " Q"],
     labels_Q: Int[Array, " Q"],
+    words: int,
 ) -> tuple[Float[Array, " Q"], Bool[Array, " Q"]]:
     """Returns the log-likelihood of each label after the hidden state picked for it, and whether it is the likeliest.
 
     Args:
       picked_Q: indices among the P of the same device.
+      words: of which logits are made at a time.
     """
 
     def on_device(params: Params, x_PD: Array, picked_Q: Array, labels_Q: Array):
-        logits_PV = model.unembed(params, x_PD[None])[0]
-        nats_Q = logits_PV[picked_Q, labels_Q] - jax.nn.logsumexp(logits_PV, axis=-1)[picked_Q]
-        return nats_Q, jnp.argmax(logits_PV, axis=-1)[picked_Q] == labels_Q
+        return label_log_likelihoods(model, params, x_PD, picked_Q, labels_Q, words=words)
 
     split, whole = PartitionSpec("data"), PartitionSpec()
     nats_Q, is_likeliest_Q = jax.shard_map(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -19,6 +20,7 @@ from jaxprune.data.windows import Windows
 from jaxprune.distributed import gather_rows, together
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.intervals import Interval, estimate_ratio
+from jaxprune.evaluation.likelihood import label_log_likelihoods, words_at_a_time
 from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import HEAD, CausalLM
 from jaxprune.sharding import place_batch, place_params
@@ -85,7 +87,7 @@ class ScoredWindows:
         )
 
 
-@functools.partial(jax.jit, static_argnames=("model", "size"))
+@functools.partial(jax.jit, static_argnames=("model", "size", "words"))
 def _score(
     model: CausalLM,
     params: Params,
@@ -93,30 +95,42 @@ def _score(
     tokens_BT: Int[Array, "B T"],
     start: Int[Array, ""],
     size: int,
+    words: int,
 ) -> Float[Array, "B C"]:
     """Returns the nats of the ``size`` tokens after token ``start`` of each window."""
     x_BCD = jax.lax.dynamic_slice_in_dim(x_BTD, start, size, axis=1)
     labels_BC = jax.lax.dynamic_slice_in_dim(tokens_BT, start + 1, size, axis=1)
-    return optax.softmax_cross_entropy_with_integer_labels(model.unembed(params, x_BCD), labels_BC)
+    if words == model.config.vocab_size:
+        return optax.softmax_cross_entropy_with_integer_labels(model.unembed(params, x_BCD), labels_BC)
+    x_PD, labels_P = x_BCD.reshape(-1, x_BCD.shape[-1]), labels_BC.reshape(-1)
+    nats_P, _ = label_log_likelihoods(model, params, x_PD, jnp.arange(labels_P.size), labels_P, words=words)
+    return -nats_P.reshape(labels_BC.shape)
 
 
 def _losses(
-    model: CausalLM, params: Params, x_BTD: Float[Array, "B T D"], tokens_BT: Int[Array, "B T"], *, per_device: int
+    model: CausalLM,
+    params: Params,
+    x_BTD: Float[Array, "B T D"],
+    tokens_BT: Int[Array, "B T"],
+    *,
+    per_device: int,
+    words: int,
 ) -> Float[np.ndarray, "B T_less_1"]:
     """Returns the negative log-likelihood of every token but the first, in nats.
 
     Logits of a vocabulary of 256 thousand dwarf everything else, so they are made for a few tokens of every window at a
-    time; in a loop of Python's, because XLA's loops on a CPU run what is in them on fewer threads.
+    time.
 
     Args:
       per_device: windows that one device has.
+      words: of which logits are made at a time.
     """
     count = tokens_BT.shape[1] - 1
-    num_chunks = -(-count * per_device * model.config.vocab_size // _LOGITS)
+    num_chunks = -(-count * per_device * words // _LOGITS)
     size = -(-count // min(num_chunks, count))
     # The last chunk starts early enough to be as long as the others.
     starts = [min(start, count - size) for start in range(0, count, size)]
-    chunks = [gather_rows(_score(model, params, x_BTD, tokens_BT, np.int32(start), size)) for start in starts]
+    chunks = [gather_rows(_score(model, params, x_BTD, tokens_BT, np.int32(start), size, words)) for start in starts]
     losses = np.empty((len(tokens_BT), count), np.float32)
     for start, chunk in zip(starts, chunks, strict=True):
         losses[:, start : start + size] = chunk
@@ -148,10 +162,12 @@ def token_losses(
     sweep.run_all(read, on_tokens)
     with together():
         params = place_params(mesh, read(HEAD))
+    words = words_at_a_time(model, mesh)
     losses: dict[str, list[np.ndarray]] = {language: [] for language in windows}
     for batch, x_BTD in sweep.states():
         tokens_BT = place_batch(mesh, batch.tokens_BT)
-        scored = _losses(model, params, x_BTD, tokens_BT, per_device=len(batch.tokens_BT) // mesh.shape["data"])
+        per_device = len(batch.tokens_BT) // mesh.shape["data"]
+        scored = _losses(model, params, x_BTD, tokens_BT, per_device=per_device, words=words)
         scored = scored[: batch.num_sequences]
         if not np.isfinite(scored).all():
             raise RequestError(

@@ -89,8 +89,13 @@ def _buckets(sentences: Sequence[np.ndarray], num_leading: int, *, mesh: Mesh) -
 
 def total_work(sentences: Sequence[np.ndarray], num_leading: int, block: int, *, mesh: Mesh) -> int:
     """Returns the tokens that ``sentence_vectors`` will report."""
+    return block * count_tokens(sentences, num_leading, mesh=mesh)
+
+
+def count_tokens(sentences: Sequence[np.ndarray], num_leading: int, *, mesh: Mesh) -> int:
+    """Returns the tokens that each block computes for sentences, those that fill them up among them."""
     buckets = _buckets(sentences, num_leading, mesh=mesh)
-    return block * sum(batch.num_tokens for bucket in buckets for batch in bucket.batches)
+    return sum(batch.num_tokens for bucket in buckets for batch in bucket.batches)
 
 
 def sentence_vectors(
@@ -184,7 +189,7 @@ def _pool(x_BTD: Float[Array, "B T D"], own_BT: Bool[Array, "B T"]) -> Float32[A
 
 
 def nearest_is_own(
-    sources_ND: Float32[np.ndarray, "N D"], targets_ND: Float32[np.ndarray, "N D"], *, centred: bool
+    sources_ND: Float[np.ndarray, "N D"], targets_ND: Float[np.ndarray, "N D"], *, centred: bool
 ) -> Float64[np.ndarray, " N"]:
     """Returns for each source 1 where the target of its own number is nearest of all, and 0 elsewhere.
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int32
 
 from jaxprune.distributed import together
 from jaxprune.evaluation.branching import Bucket, not_finite
+from jaxprune.evaluation.likelihood import words_at_a_time
 from jaxprune.evaluation.packing import Chunk, cut_chunks, make_batches, sort_into_buckets
 from jaxprune.evaluation.token_ids import check_ids
 from jaxprune.evaluation.trees import Question, Tree, grow
@@ -25,8 +26,9 @@ from jaxprune.sweep import OnTokens, ReadSection, read_ahead
 
 __all__ = ["ContinuationScore", "Question", "score_continuations", "total_work"]
 
-# Hidden states of each device that are unembedded together: enough for the head's weights not to be what is waited for.
-_UNEMBEDDED = 128
+# Hidden states of each device that are unembedded together: enough for the head's weights not to be what is waited for,
+# few enough that a batch's last ones do not fill up many.
+_UNEMBEDDED = 256
 
 # Logits in memory at a time, in numbers.
 _LOGITS = 2**27
@@ -121,7 +123,7 @@ def score_continuations(
     with together():
         params = place_params(mesh, read(HEAD))
     scores = _Scores(plan, jnp.dtype(dtype), on_tokens)
-    size = min(_UNEMBEDDED, max(1, _LOGITS // model.config.vocab_size))
+    size = min(_UNEMBEDDED, max(1, _LOGITS // words_at_a_time(model, mesh)))
     chunks = cut_chunks([bucket.batches for bucket in buckets], size)
     for bucket, of_bucket in zip(buckets, chunks, strict=True):
         bucket.predict(params, of_bucket, scores.take)

@@ -116,7 +116,7 @@ def _open(reference: str) -> MaskRun:
         missing = MASKS_FILE if manifest is not None else "manifest.json"
         raise RequestError(f"{reference} is no pruning: it has no {METADATA_FOLDER}/{missing}; {advice}.")
     try:
-        made_by = _made_by(manifest)
+        made_by = describe(manifest)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RequestError(
             f"the manifest of {reference} does not say how the model was pruned ({type(error).__name__}: {error}); "
@@ -125,7 +125,8 @@ def _open(reference: str) -> MaskRun:
     return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest))
 
 
-def _made_by(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+def describe(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Returns ``MaskRun.made_by`` of a manifest."""
     source, method, pattern = manifest["source"], manifest["method"], manifest["pattern"]
     made_by: dict[str, tuple[str, Any]] = {
         "model": (str(source["model"]), source["sha256"]),

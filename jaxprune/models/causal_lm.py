@@ -24,6 +24,9 @@ EMBED = "embed"
 HEAD = "head"
 _BLOCK = "blocks/"
 
+# Where an output layer's words are.
+_WORD_AXES = {"output/embedding": 0, "output/kernel": 1}
+
 
 def block_section(index: int) -> str:
     """Returns the section name of block ``index``."""
@@ -49,8 +52,8 @@ class Family:
       embedder: module class, built as ``embedder(config, rngs=...)``; ``(tokens_BT, dtype) -> x_BTD``.
       block: module class; ``(x_BTD, constants, cache=None) -> (x_BTD, activations, cache)``. It hands the cache to
         ``rotate`` and ``cached_attention`` and has no other use for it.
-      head: module class; ``x_BTD -> logits_BTV``. With tied embeddings it has the table as a parameter of its
-        own.
+      head: module class; ``x_BTD -> logits_BTV``, the last of it an ``OutputLayer`` called ``output`` and functions of
+        single logits. With tied embeddings it has the table as a parameter of its own.
       constants: ``(config, block index) -> constants`` of that block: same tree and shapes for every block,
         so that all blocks share one compilation.
       reads: for each linear of a block, the name of the activation that it multiplies. These linears are what
@@ -141,6 +144,19 @@ class CausalLM:
     def unembed(self, params: Params, x_BTD: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """Returns float32 logits from the last block's output."""
         return self._module(HEAD, params)(x_BTD).astype(jnp.float32)
+
+    def unembed_words(
+        self, params: Params, x_BTD: Float[Array, "B T D"], start: Int[Array, ""] | int, size: int
+    ) -> Float[Array, "B T W"]:
+        """Returns the logits of ``size`` words from ``start`` on."""
+        if size == self.config.vocab_size:
+            return self.unembed(params, x_BTD)
+        of_words = {
+            path: jax.lax.dynamic_slice_in_dim(jnp.asarray(params[path]), start, size, axis)
+            for path, axis in _WORD_AXES.items()
+            if path in params
+        }
+        return self.unembed({**params, **of_words}, x_BTD)
 
     def _module(self, kind: str, params: Params) -> Any:
         graph, _ = _split(self, kind)

@@ -1,0 +1,217 @@
+"""What languages share and what tells them apart after a block, in several models, and how far each is from the first.
+
+Two visits to the hidden states where they lie: the first for the mean of each language, from which the split is found
+(``jaxprune.analysis.lsar``), the second for what lies in either part. Nothing of it grows with the amount of text.
+
+Shapes: K models, L languages, D hidden size, N sentences of each language.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from jaxprune.analysis.cka import centred_kernel, kernel_alignment
+from jaxprune.analysis.lsar import Split, angle_between, principal_angles, split_languages, squared_cosines
+from jaxprune.analysis.token_moments import LanguageMoments, sequence_sums
+from jaxprune.evaluation.distortion import Distortion
+from jaxprune.evaluation.retrieval import nearest_is_own
+from jaxprune.sweep import Sweep
+
+PARTS = ("whole", "agnostic", "specific")
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """How far a model is from the first one.
+
+    Attributes:
+      angles: principal angles in degrees between the language-specific subspaces, smallest first.
+      squared_cosine: the mean of their squared cosines; 1 for the same subspace.
+      shared_angle: in degrees, between what all languages have in common.
+      snr_db: by language, signal-to-noise ratio of the hidden states and of their parts, as the first model's split
+        cuts them; infinite where nothing changed.
+      alignment: by language, centred kernel alignment over tokens; None where a model's states do not vary.
+    """
+
+    angles: tuple[float, ...]
+    squared_cosine: float | None
+    shared_angle: float
+    snr_db: dict[str, dict[str, float]]
+    alignment: dict[str, float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceChecks:
+    """Whether the split means what it says, on sentences that it was not made from; each by part.
+
+    Attributes:
+      retrieval: by language, how often a sentence's nearest neighbour in another language, by the cosine, is its
+        translation: the mean over the other languages. ``1 / N`` by chance.
+      identification: by language, how often a sentence is nearest to its own language's mean. ``1 / L`` by chance.
+      alignment: centred kernel alignment of two languages' translations; None where they do not vary.
+    """
+
+    retrieval: dict[str, dict[str, float]]
+    identification: dict[str, dict[str, float]]
+    alignment: dict[tuple[str, str], float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSubspaces:
+    """One model after one block.
+
+    Attributes:
+      rank: directions of the language-specific subspace.
+      stability: mean squared cosine of the subspaces that two halves of the text give; None with one window.
+      energy: by language, mean squared length of a hidden state.
+      specific_share: by language, how much of that lies in the language-specific subspace.
+      change: against the first model; None for itself.
+      sentences: None without.
+    """
+
+    rank: int
+    stability: float | None
+    energy: dict[str, float]
+    specific_share: dict[str, float]
+    change: Change | None
+    sentences: SentenceChecks | None
+
+
+def measure_block(
+    sweeps: Sequence[Sweep],
+    languages: Sequence[str],
+    *,
+    rank: int,
+    num_leading: int,
+    sentences: Sequence[Mapping[str, Float[np.ndarray, "N D"]]] = (),
+) -> list[BlockSubspaces]:
+    """Returns what the hidden states say of each model.
+
+    Args:
+      sweeps: of each model, all after the same block.
+      languages: of their windows.
+      rank: of the language-specific subspaces at most.
+      num_leading: tokens at the beginning of each window that are left out: the huge states of a first token would be
+        all of the energy.
+      sentences: for each model the vectors of the same sentences by language; or none.
+    """
+    means, splits, stabilities = zip(
+        *(_means_and_split(sweep, languages, rank, num_leading) for sweep in sweeps), strict=True
+    )
+    energy: list[dict[str, float]] = [{} for _ in sweeps]
+    share: list[dict[str, float]] = [{} for _ in sweeps]
+    ratios: list[dict[str, dict[str, float]]] = [{} for _ in sweeps]
+    alignment: list[dict[str, float | None]] = [{} for _ in sweeps]
+    together = zip(*(sweep.states() for sweep in sweeps), strict=True)
+    for language, batches in itertools.groupby(together, key=lambda states: states[0][0].language):
+        moments = LanguageMoments(
+            sweeps[0].mesh,
+            np.stack([of_model[language] for of_model in means]),
+            [split.specific_DR for split in splits],
+            num_leading=num_leading,
+        )
+        for states in batches:
+            moments.add(states[0][0], [x_BTD for _, x_BTD in states])
+        aligned = (None, *moments.alignments())
+        for k in range(len(sweeps)):
+            whole, specific = moments.energy(k)
+            energy[k][language], share[k][language] = whole, specific / whole if whole else 0.0
+            if k:
+                alignment[k][language], ratios[k][language] = aligned[k], _ratios(*moments.distortion(k))
+    return [
+        BlockSubspaces(
+            split.rank,
+            stabilities[k],
+            energy[k],
+            share[k],
+            _change(splits[0], split, ratios[k], alignment[k]) if k else None,
+            check_sentences(sentences[k], split, means[k]) if sentences else None,
+        )
+        for k, split in enumerate(splits)
+    ]
+
+
+def _means_and_split(
+    sweep: Sweep, languages: Sequence[str], rank: int, num_leading: int
+) -> tuple[dict[str, Float64[np.ndarray, " D"]], Split, float | None]:
+    """Returns a model's language means, its split, and how alike the splits of the windows' two halves are."""
+    width, own = sweep.model.config.hidden_size, sweep.batches[0].tokens_BT.shape[1] - num_leading
+    sums = {language: np.zeros((2, width)) for language in languages}
+    counts = {language: np.zeros((2, 1)) for language in languages}
+    for batch, x_BTD in sweep.states():
+        sums_nD = sequence_sums(batch, x_BTD, num_leading)
+        # Every other window: text that comes in an order is in both halves.
+        half_n = (int(counts[batch.language].sum()) // own + np.arange(len(sums_nD))) % 2
+        for half in (0, 1):
+            sums[batch.language][half] += sums_nD[half_n == half].sum(axis=0)
+            counts[batch.language][half] += own * np.count_nonzero(half_n == half)
+    means = {language: of.sum(axis=0) / counts[language].sum() for language, of in sums.items()}
+    split = split_languages(np.stack(list(means.values())), rank)
+    if not all(of.all() for of in counts.values()):
+        return means, split, None
+    halves = np.stack([sums[language] / counts[language] for language in languages])
+    return means, split, squared_cosines(*(split_languages(halves[:, half], rank) for half in (0, 1)))
+
+
+def _ratios(whole: Distortion, specific: Distortion) -> dict[str, float]:
+    rest = Distortion(
+        max(0.0, whole.signal - specific.signal), max(0.0, whole.noise - specific.noise), max(1, whole.count)
+    )
+    return {part: of.snr_db for part, of in zip(PARTS, (whole, rest, specific), strict=True)}
+
+
+def _change(
+    first: Split, split: Split, ratios: dict[str, dict[str, float]], alignment: dict[str, float | None]
+) -> Change:
+    return Change(
+        angles=tuple(principal_angles(first, split).tolist()),
+        squared_cosine=squared_cosines(first, split),
+        shared_angle=angle_between(first.shared_D, split.shared_D),
+        snr_db=ratios,
+        alignment=alignment,
+    )
+
+
+def check_sentences(
+    vectors: Mapping[str, Float[np.ndarray, "N D"]], split: Split, means: Mapping[str, Float[np.ndarray, " D"]]
+) -> SentenceChecks:
+    """Returns whether translations find each other, and whether languages are known, from each part of the vectors.
+
+    Args:
+      vectors: of sentences by language, translations of each other in the same order.
+      split: made from other text.
+      means: of that text, of all languages.
+    """
+    cuts = {"whole": lambda vectors_ND: np.asarray(vectors_ND, np.float64), "agnostic": split.agnostic}
+    cuts["specific"] = split.specific
+    retrieval: dict[str, dict[str, float]] = {}
+    identification: dict[str, dict[str, float]] = {}
+    for part, cut in cuts.items():
+        of_part = {language: cut(vectors_ND) for language, vectors_ND in vectors.items()}
+        means_LD = cut(np.stack(list(means.values())))
+        retrieval[part] = {
+            language: float(
+                np.mean([_found(vectors_ND, other_ND) for other, other_ND in of_part.items() if other != language])
+            )
+            for language, vectors_ND in of_part.items()
+        }
+        identification[part] = {
+            language: float(np.mean(_nearest(vectors_ND, means_LD) == list(means).index(language)))
+            for language, vectors_ND in of_part.items()
+        }
+    kernels = {language: centred_kernel(vectors_ND) for language, vectors_ND in vectors.items()}
+    alignment = {(a, b): kernel_alignment(kernels[a], kernels[b]) for a, b in itertools.combinations(kernels, 2)}
+    return SentenceChecks(retrieval, identification, alignment)
+
+
+def _found(sources_ND: np.ndarray, targets_ND: np.ndarray) -> float:
+    return float(nearest_is_own(sources_ND, targets_ND, centred=False).mean())
+
+
+def _nearest(vectors_ND: Float64[np.ndarray, "N D"], means_LD: Float64[np.ndarray, "L D"]) -> np.ndarray:
+    """Returns for each vector the number of the mean that is nearest."""
+    distances_NL = np.square(means_LD).sum(axis=1) - 2 * vectors_ND @ means_LD.T
+    return distances_NL.argmin(axis=1)

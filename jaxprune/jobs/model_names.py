@@ -1,0 +1,36 @@
+"""Short names for models that are compared: of what differs between the ways in which they were pruned."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxprune.jobs.manifest import read_manifest
+from jaxprune.jobs.mask_runs import describe
+
+DENSE = "dense"
+
+# In a name the languages stand first: they are what is compared.
+_FACTORS = ("languages", "method", "pattern", "seed", "texts", "model")
+
+
+def name_models(references: Sequence[str]) -> list[str]:
+    """Returns ``dense`` for the one model that was not pruned here, and for others ``de · wanda``; none twice.
+
+    Where that is not enough, a model is named as it was referred to.
+    """
+    manifests = [read_manifest(reference) for reference in references]
+    made_by = [None if manifest is None else describe(manifest) for manifest in manifests]
+    pruned = [of for of in made_by if of is not None]
+    varies = [factor for factor in _FACTORS if len({str(of[factor][1]) for of in pruned}) > 1] or ["languages"]
+    names = [
+        DENSE
+        if of is None and len(pruned) == len(made_by) - 1
+        else Path(reference).name or reference
+        if of is None
+        else " · ".join(of[factor][0] for factor in varies)
+        for reference, of in zip(references, made_by, strict=True)
+    ]
+    times = Counter(names)
+    return [
+        name if times[name] == 1 else f"{name} ({reference})" for name, reference in zip(names, references, strict=True)
+    ]

@@ -1,0 +1,124 @@
+"""Figures of ``jaxprune analyze subspaces``: by depth, a line for each model, which is the mean over its languages."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxprune.studies.block_lines import Panel, block_lines_figure
+from jaxprune.studies.figure_files import save_figure
+
+_PARTS = {"whole": "whole", "agnostic": "language-agnostic part", "specific": "language-specific part"}
+
+Block = Mapping[str, Any]
+
+
+def draw_subspace_figures(folder: Path, result: Mapping[str, Any], *, kind: str = ".png") -> dict[str, str]:
+    """Draws what ``analyze_subspaces`` returned into ``folder``; returns the file of each figure with what it shows.
+
+    Args:
+      kind: ``.png`` or ``.svg``.
+    """
+    drawn = {}
+    for name, figure, caption in _figures(result):
+        save_figure(figure, folder / f"{name}{kind}")
+        drawn[f"{name}{kind}"] = caption
+    return drawn
+
+
+def _figures(result: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+    models, languages = result["models"], result["languages"]
+    pruned = models[1:]
+    share = Panel("", _lines(models, lambda block: statistics.fmean(block["specific_share"].values())))
+    figures = [
+        (
+            "specific-share",
+            block_lines_figure(
+                "How much of the hidden states tells languages apart", "share of energy, language-specific", [share]
+            ),
+            "Share of the energy of hidden states that lies in the language-specific subspace, mean over languages.",
+        )
+    ]
+    if pruned:
+        figures += [_subspace_figure(models), _snr_figure(pruned), _alignment_figure(pruned, languages)]
+    if models[0]["blocks"][0]["sentences"]:
+        figures += [_retrieval_figure(result), _identification_figure(result)]
+    return figures
+
+
+def _lines(models: Sequence[Any], value: Callable[[Block], float | None]) -> dict[str, list[float | None]]:
+    return {model["label"]: [value(block) for block in model["blocks"]] for model in models}
+
+
+def _subspace_figure(models: Sequence[Any]) -> tuple[str, Any, str]:
+    stability = [block["stability"] for block in models[0]["blocks"]]
+    references = {"two halves of the text": stability} if any(value is not None for value in stability) else {}
+    panel = Panel("", _lines(models[1:], lambda block: block["change"]["squared_cosine"]), references)
+    title = "How much of the dense model's language-specific subspace is still there"
+    caption = (
+        "Mean squared cosine of the principal angles between the language-specific subspaces of the dense and the "
+        "pruned model; dotted, of the dense model's from two halves of the text: what lies above is no change."
+    )
+    return "subspaces", block_lines_figure(title, "mean squared cosine of the angles", [panel]), caption
+
+
+def _snr_figure(pruned: Sequence[Any]) -> tuple[str, Any, str]:
+    panels = []
+    for part in ("agnostic", "specific"):
+
+        def ratio(block: Block, part: str = part) -> float | None:
+            values = [parts[part] for parts in block["change"]["snr_db"].values()]
+            return None if None in values else statistics.fmean(values)
+
+        panels.append(Panel(_PARTS[part], _lines(pruned, ratio)))
+    title = "What pruning disturbs more: what languages share, or what tells them apart"
+    caption = "Signal-to-noise ratio of hidden states in either part of the dense model's split, mean over languages."
+    return "snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption
+
+
+def _alignment_figure(pruned: Sequence[Any], languages: Sequence[str]) -> tuple[str, Any, str]:
+    panels = [
+        Panel(language, _lines(pruned, lambda block, language=language: block["change"]["alignment"][language]))
+        for language in languages
+    ]
+    title = "How alike dense and pruned hidden states are, language by language"
+    caption = "Centred kernel alignment (debiased) of dense and pruned hidden states over tokens, by language."
+    return "alignment", block_lines_figure(title, "centred kernel alignment", panels), caption
+
+
+def _retrieval_figure(result: Mapping[str, Any]) -> tuple[str, Any, str]:
+    chance = 1 / min(result["sentences"].values())
+    panels = [
+        Panel(
+            name,
+            _lines(
+                result["models"],
+                lambda block, part=part: statistics.fmean(block["sentences"]["retrieval"][part].values()),
+            ),
+            {"chance": chance},
+        )
+        for part, name in _PARTS.items()
+    ]
+    title = "Do translations find each other? More so without what tells languages apart"
+    caption = (
+        "How often a sentence's nearest neighbour in another language is its translation, mean over all pairs of "
+        "languages, by the part of the hidden states that is compared."
+    )
+    return "retrieval", block_lines_figure(title, "accuracy of retrieval", panels), caption
+
+
+def _identification_figure(result: Mapping[str, Any]) -> tuple[str, Any, str]:
+    panels = [
+        Panel(
+            name,
+            _lines(
+                result["models"],
+                lambda block, part=part: statistics.fmean(block["sentences"]["identification"][part].values()),
+            ),
+            {"chance": 1 / len(result["languages"])},
+        )
+        for part, name in _PARTS.items()
+    ]
+    caption = "How often a sentence is nearest to the mean of its own language, by the part that is compared."
+    figure = block_lines_figure("Which part knows the language", "accuracy of identification", panels)
+    return "identification", figure, caption
