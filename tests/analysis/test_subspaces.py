@@ -164,7 +164,7 @@ def planted_sentences(*, specific_size, seed=0, count=60, width=50, languages=4)
     vectors = {
         str(i): 5 * shared
         + content
-        + (coordinates[i] * rng.uniform(0, 2, size=(count, 1))) @ marks.T
+        + (coordinates[i] * rng.uniform(0.5, 1.5, size=(count, 1))) @ marks.T
         + 0.1 * rng.normal(size=(count, width))
         for i in range(languages)
     }
@@ -179,8 +179,8 @@ def test_planted_parts_do_what_they_should():
     assert set(found.retrieval) == set(found.identification) == set(PARTS)
     for language in vectors:
         assert found.retrieval["agnostic"][language] > 0.95
-        assert found.retrieval["whole"][language] < 0.6
-        assert found.identification["specific"][language] > 0.8
+        assert found.retrieval["whole"][language] < 0.7
+        assert found.identification["specific"][language] > 0.9
     agnostic = np.mean(list(found.identification["agnostic"].values()))
     assert agnostic < 0.5
     assert len(found.alignment) == 6

@@ -1,0 +1,121 @@
+"""``jaxprune analyze subspaces``: numbers, tables, figures, and what cannot be compared."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import WORDS
+from tests.cli.run import run
+from tests.tiny import write_tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def long_texts(tmp_path_factory):
+    """Enough text in each language for a thousand tokens of evaluation."""
+    folder = tmp_path_factory.mktemp("long-texts")
+    rng = np.random.default_rng(1)
+    for language, words in WORDS.items():
+        lines = [json.dumps({"text": " ".join(rng.choice(words.split(), 60))}) for _ in range(400)]
+        (folder / f"{language}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return f"files:{folder}"
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sentences") / "parallel.jsonl"
+    rng = np.random.default_rng(2)
+    lines = []
+    for _ in range(14):
+        places = rng.integers(0, 12, 8)
+        lines.append(json.dumps({code: " ".join(np.array(words.split())[places]) for code, words in WORDS.items()}))
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return f"file:{path}"
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory, tiny):
+    from jaxprune.cli.app import main
+
+    out = tmp_path_factory.mktemp("pruned")
+    for pattern in ("0.5", "0"):
+        with pytest.raises(SystemExit) as exit_:
+            main(["prune", str(tiny), str(out / pattern), "--method", "magnitude", "--pattern", pattern])
+        assert not exit_.value.code
+    return out
+
+
+def asked(texts, *more):
+    return ["--texts", texts, "--languages", "de,en,sw", "--length", "64", "--windows", "16", *more]
+
+
+def test_all_numbers_and_figures(capsys, tmp_path, tiny, pruned, long_texts, sentences):
+    models = [str(tiny), str(pruned / "0.5"), str(pruned / "0")]
+    out = tmp_path / "subspaces"
+    done = run(
+        capsys,
+        "analyze",
+        "subspaces",
+        *models,
+        *asked(long_texts, "--sentences", sentences, "--out", str(out), "--json"),
+    )
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert found == json.loads((out / "subspaces.json").read_text(encoding="utf-8"))
+    assert found["languages"] == ["de", "en", "sw"]
+    assert found["rank"] == 2
+    assert found["sentences"] == {"de": 14, "en": 14, "sw": 14}
+    dense, half, whole = found["models"]
+    assert [model["reference"] for model in found["models"]] == models
+    assert dense["label"] == "dense"
+    # Pruned at 0 %: the same numbers, and no change.
+    for was, now, changed in zip(dense["blocks"], whole["blocks"], half["blocks"], strict=True):
+        assert now["energy"] == was["energy"]
+        assert now["sentences"] == was["sentences"]
+        assert {value for parts in now["change"]["snr_db"].values() for value in parts.values()} == {None}
+        assert now["change"]["squared_cosine"] == pytest.approx(1, abs=1e-12)
+        assert all(5 < parts["whole"] < 40 for parts in changed["change"]["snr_db"].values())
+        assert changed["change"]["squared_cosine"] < 0.999
+    for name in ("specific-share", "subspaces", "snr-by-part", "alignment", "retrieval", "identification"):
+        with Image.open(out / f"{name}.png") as image:
+            assert image.width > 500
+
+
+def test_tables_for_a_reader(capsys, tiny, pruned, long_texts):
+    done = run(capsys, "analyze", "subspaces", tiny, pruned / "0.5", *asked(long_texts, "--sentences", "none"))
+    assert done.status == 0, done.err
+    assert "subspace kept" in done.out
+    assert "retrieval" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--languages", "de"], "name two or more with --languages"),
+        (["--rank", "3"], "give a rank from 1 to 2"),
+        (["--windows", "3"], "3 windows of 64 tokens are 189 for each language, and fewer than 1000"),
+        (["--languages", "de,fr"], "fr"),
+        (["--sentences", "verses"], "names no parallel sentences"),
+    ],
+)
+def test_one_line_says_what_to_do(capsys, tiny, long_texts, more, words):
+    done = run(capsys, "analyze", "subspaces", tiny, *asked(long_texts, "--sentences", "none"), *more)
+    assert done.status == 2
+    assert words in done.err
+    assert done.err.strip().count("\n") <= 1
+
+
+def test_token_ids_have_no_languages(capsys, tmp_path, tiny):
+    np.save(tmp_path / "ids.npy", np.ones((20, 64), np.int32))
+    done = run(capsys, "analyze", "subspaces", tiny, *asked(f"tokens:{tmp_path / 'ids.npy'}"))
+    assert done.status == 2
+    assert "has no languages" in done.err
+
+
+def test_another_shape_is_refused(capsys, tmp_path, tiny, long_texts):
+    other = tmp_path / "other"
+    write_tiny_checkpoint(other, "qwen2", seed=1)
+    done = run(capsys, "analyze", "subspaces", tiny, other, *asked(long_texts, "--sentences", "none"))
+    assert done.status == 2
+    assert "the first is a llama model and the second a qwen2 model" in done.err
