@@ -75,11 +75,11 @@ def label_log_likelihoods(
         jnp.zeros(labels_Q.shape, jnp.float32),
     )
     whole, rest = divmod(vocab_size, words)
+    # The first tile apart: what it gives differs from device to device, as what a scan carries has to from the start.
+    seen = look(seen, 0, words)
     if whole > 1:
-        starts = jnp.arange(whole, dtype=jnp.int32) * words
+        starts = jnp.arange(1, whole, dtype=jnp.int32) * words
         seen, _ = jax.lax.scan(lambda seen, start: (look(seen, start, words), None), seen, starts)
-    else:
-        seen = look(seen, 0, words)
     if rest:
         seen = look(seen, vocab_size - rest, rest)
     nats_Q = seen.label_Q - (_finite(seen.top_P) + jnp.log(seen.sum_P))[picked_Q]
