@@ -20,7 +20,7 @@ Interval = tuple[float, float]
 
 # Below this many items Student's t stands in for the bootstrap: so few have too few different resamples for its tails
 # (four normal items are missed by a percentile interval in 20 of 100 cases, by Student's in 5).
-_FEWEST = 16
+FEWEST_RESAMPLED = 16
 # Numbers drawn at a time: they stay in the processor's cache.
 _BATCH = 2**16
 
@@ -61,7 +61,8 @@ def estimate_ratio(
 
     Items are resampled whole. The bootstrap's percentile interval is that of a normal approximation whose spread
     divides by N; it is widened to what Student's t with N - 1 degrees of freedom would make of it (Hesterberg, 2015,
-    https://doi.org/10.1080/00031305.2015.1089789). The p-value is what the same intervals leave out. Equal input gives
+    https://doi.org/10.1080/00031305.2015.1089789). The p-value is what the same intervals
+    leave out; where no resample is beyond zero, it is Student's. Equal input gives
     equal output: ``seed`` draws the resamples, not the items.
 
     Args:
@@ -77,7 +78,7 @@ def estimate_ratio(
     value = float(totals_N.sum() / counts_N.sum())
     if items == 1:
         return Estimate(value, None, None, items)
-    if items < _FEWEST:
+    if items < FEWEST_RESAMPLED:
         error = standard_error(totals_N, counts_N)
         return Estimate(value, *student(value, error, items - 1, confidence=confidence), items)
     # What a tail of Student's t is among the resamples: z = t * sqrt(N / (N - 1)).
@@ -97,9 +98,14 @@ def estimate_ratio(
     )
     interval = (float(found.confidence_interval.low), float(found.confidence_interval.high))
     drawn = found.bootstrap_distribution
+    beyond = min(np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0))
     # The items at hand count as a resample, so that no p-value is zero.
-    tail = (1 + min(np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0))) / (1 + resamples)
+    tail = (1 + beyond) / (1 + resamples)
     p_value = 2 * float(scipy.stats.t.sf(scipy.stats.norm.isf(tail) / widening, items - 1))
+    if not beyond:
+        # Resamples see no further, and a correction for many tests would take what they see for chance.
+        error = standard_error(totals_N, counts_N)
+        p_value = min(p_value, max(student(value, error, items - 1)[1], np.finfo(np.float64).tiny))
     return Estimate(value, interval, min(1.0, p_value), items)
 
 

@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from jaxprune.evaluation.intervals import Interval
+from jaxprune.evaluation.intervals import FEWEST_RESAMPLED, Interval
 from jaxprune.evaluation.seeds import Part, Spread, criterion_over_seeds, pool_spread
 from jaxprune.evaluation.significance import holm, mcnemar, paired_means, paired_perplexity
 from jaxprune.studies.measured import Measure, Measured, Scores, Setting
 
 ALPHA = 0.05
-_RESAMPLES = 2_000
+RESAMPLES = 2_000
 
 Against = Literal["english", "target"]
 Key = TypeVar("Key", bound=tuple[str, ...])
@@ -195,13 +195,14 @@ def _of_items(
 ) -> tuple[str, Interval, float]:
     """Returns the test of two models' items, its interval and its p-value."""
     if not measure.tasks:
-        found = paired_perplexity(first_N, second_N, counts_N, resamples=_RESAMPLES)
+        found = paired_perplexity(first_N, second_N, counts_N, resamples=RESAMPLES)
     elif all(np.isin(scores_N, (0.0, 1.0)).all() for scores_N in (first_N, second_N)):
         exact = mcnemar(first_N == 1, second_N == 1)
         return "McNemar's exact test", exact.interval, exact.p_value
     else:
-        found = paired_means(first_N, second_N, resamples=_RESAMPLES)
+        found = paired_means(first_N, second_N, resamples=RESAMPLES)
     # Only a single item has neither.
     assert found.interval is not None
     assert found.p_value is not None
-    return "paired bootstrap", found.interval, found.p_value
+    test = "paired bootstrap" if len(counts_N) >= FEWEST_RESAMPLED else "Student's t"
+    return test, found.interval, found.p_value

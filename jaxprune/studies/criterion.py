@@ -108,13 +108,17 @@ class TargetResult:
 
     Attributes:
       target: as the file has it.
-      language: in which most is lost.
-      loss: there; None where it was not measured.
+      language: in which most is lost; one without numbers, if that leaves it open.
+      loss: there; None where there are none.
+      is_certain: whether the intervals of all languages say the same.
+      without_numbers: languages in which the dense model was measured, and the calibration or its reference gave none.
     """
 
     target: Target
     language: str
     loss: Loss | None
+    is_certain: bool = False
+    without_numbers: tuple[str, ...] = ()
 
     @property
     def limit(self) -> float:
@@ -126,11 +130,6 @@ class TargetResult:
     def is_met(self) -> bool | None:
         """Whether the measured loss is within the limit; None where nothing was measured."""
         return None if self.loss is None else self.loss.value <= self.limit
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether all of the interval says the same."""
-        return self.loss is not None and not self.loss.interval[0] <= self.limit < self.loss.interval[1]
 
 
 def loss_of(
@@ -152,6 +151,9 @@ def loss_of(
     measure = measured.measure(name)
     if measure is None:
         return None
+    if shares is reference and name in shares:
+        # The same models: whatever a seed changes, it changes on both sides.
+        return Loss(0.0, (0.0, 0.0))
     spread = spread_among(among, measure)
     difference = compare(shares, reference, measure, spread=spread, is_second_dense=is_second_dense)
     if difference is None:
@@ -193,10 +195,23 @@ def check_targets(
                 for other in measured.languages
                 if other != language
             }
-        known = {name: loss for name, loss in losses.items() if loss is not None}
-        worst = max(known, key=lambda name: known[name].value) if known else language
-        results.append(TargetResult(target, worst, known.get(worst)))
+        results.append(_judge(target, language, losses, measured))
     return tuple(results)
+
+
+def _judge(target: Target, language: str, losses: Mapping[str, Loss | None], measured: Measured) -> TargetResult:
+    """Returns what the losses in all languages together say of a target."""
+    known = {name: loss for name, loss in losses.items() if loss is not None}
+    missing = tuple(name for name in losses if name not in known and target.measure in measured.dense[name])
+    worst = max(known, key=lambda name: known[name].value) if known else language
+    result = TargetResult(target, worst, known.get(worst), without_numbers=missing)
+    if result.is_met is False:
+        is_certain = any(loss.interval[0] > result.limit for loss in known.values())
+        return dataclasses.replace(result, is_certain=is_certain)
+    if missing:
+        return TargetResult(target, missing[0], None, without_numbers=missing)
+    is_certain = bool(known) and all(loss.interval[1] <= result.limit for loss in known.values())
+    return dataclasses.replace(result, is_certain=is_certain)
 
 
 def _rise(nats: float) -> float:

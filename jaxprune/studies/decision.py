@@ -29,8 +29,8 @@ class Candidate:
 
     @property
     def holds_targets(self) -> bool:
-        """Whether no target is missed, by what was measured."""
-        return all(result.is_met is not False for result in self.targets)
+        """Whether no target is missed, and none left open by numbers that others have and this one has not."""
+        return all(result.is_met is not False and not result.without_numbers for result in self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,14 @@ class Payment:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a calibration takes, and as a ratio to what English calibration takes; None where it was not measured."""
+    """What a calibration takes, and as a ratio to what English calibration takes; None where it was not measured.
+
+    Of the work, the amount of text is compared, not the seconds: these have compilation in them and whatever else the
+    machine did.
+    """
 
     seconds: float | None
-    seconds_ratio: float | None
+    text_ratio: float | None
     peak_bytes: float | None
     peak_ratio: float | None
     model_bytes: float | None
@@ -58,8 +62,9 @@ class Decision:
 
     Attributes:
       criterion: what counted.
-      english: the English baseline, if there is one.
-      candidates: best first; those that miss a target after those that do not.
+      english: the English baseline, if it gave numbers.
+      is_english_broken: whether there is one that gave none.
+      candidates: best first; those that miss a target after those that do not. Of equals, English is first.
       against_english: criterion of the recommended calibration less that of English; None if it is English, or English
         was not measured.
       p_english: its p-value, corrected over languages and calibrations.
@@ -71,6 +76,7 @@ class Decision:
     language: str
     criterion: Criterion
     english: str | None
+    is_english_broken: bool
     candidates: tuple[Candidate, ...]
     against_english: SeededDifference | None
     p_english: float | None
@@ -89,8 +95,17 @@ class Decision:
 
     @property
     def equals(self) -> tuple[str, ...]:
-        """Calibrations that chance alone could put behind the recommended one."""
-        return tuple(candidate.calibration for candidate in self.candidates[1:] if candidate.p_best >= ALPHA)
+        """Calibrations that chance alone could put behind the recommended one, and that hold the targets if it does."""
+        return tuple(
+            candidate.calibration
+            for candidate in self.candidates[1:]
+            if candidate.p_best >= ALPHA and candidate.holds_targets >= self.best.holds_targets
+        )
+
+    @property
+    def english_holds_targets(self) -> bool:
+        """Whether English calibration does."""
+        return any(of.calibration == self.english and of.holds_targets for of in self.candidates)
 
     @property
     def beats_english(self) -> bool:
@@ -151,7 +166,7 @@ class _Contest:
         losses = self._losses[language]
         targets = {name: check_targets(self._config, self._measured, self._shares, name, language) for name in losses}
         unsorted = [Candidate(name, loss, targets[name], 1.0) for name, loss in losses.items()]
-        order = sorted(unsorted, key=lambda candidate: (not candidate.holds_targets, candidate.loss.value))
+        order = sorted(unsorted, key=lambda of: (not of.holds_targets, of.loss.value, of.calibration != self._english))
         best = order[0].calibration
         candidates = tuple(
             dataclasses.replace(candidate, p_best=_of_pair(self._p_pairs, language, best, candidate.calibration))
@@ -164,11 +179,12 @@ class _Contest:
             language=language,
             criterion=self._criteria[language],
             english=english,
+            is_english_broken=english is None and self._english in self._cells,
             candidates=candidates,
             against_english=None if other is None else self._difference(language, best, other),
             p_english=None if other is None else _of_pair(self._p_english, language, best, other),
             payers=_payers(comparisons, self._setting, best, language),
-            cost=_cost(self._cells[best], self._cells.get(self._english or "")),
+            cost=_cost(self._measured, self._cells, best, self._english),
         )
 
     def _losses_in(self, language: str) -> dict[str, SeededDifference]:
@@ -204,15 +220,15 @@ def _payers(
     )
 
 
-def _cost(cell: Cell, english: Cell | None) -> Cost:
-    seconds, peak = cell.average("seconds", "prune"), cell.largest("peak_bytes")
-    of_english = (
-        (None, None) if english is None else (english.average("seconds", "prune"), english.largest("peak_bytes"))
-    )
+def _cost(measured: Measured, cells: Mapping[str, Cell], name: str, english_name: str | None) -> Cost:
+    cell, english = cells[name], cells.get(english_name or "")
+    peak = cell.largest("peak_bytes")
+    peak_of_english = None if english is None else english.largest("peak_bytes")
+    sequences = [sum(measured.mixtures[of].values()) for of in (name, english_name or "") if of in measured.mixtures]
     return Cost(
-        seconds=seconds,
-        seconds_ratio=seconds / of_english[0] if seconds and of_english[0] else None,
+        seconds=cell.average("seconds", "prune"),
+        text_ratio=sequences[0] / sequences[1] if english is not None and len(sequences) == 2 else None,
         peak_bytes=peak,
-        peak_ratio=peak / of_english[1] if peak and of_english[1] else None,
+        peak_ratio=peak / peak_of_english if peak and peak_of_english else None,
         model_bytes=cell.average("model_bytes"),
     )

@@ -10,7 +10,7 @@ from jaxprune.studies.decision import Cost, Decision
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting
 
-# Time and memory of equal work differ by a few percent from run to run.
+# Memory of equal work differs by a few percent from run to run.
 _AS_MUCH = 1.1
 NO_DIFFERENCE = "no measurable difference"
 NOT_ENOUGH = "a difference that is not certain after correction"
@@ -94,12 +94,16 @@ def _headline(decision: Decision) -> str:
     if not best.holds_targets:
         return f"no calibration holds the targets; by the criterion least is lost with {best.calibration}"
     if english is None:
-        return f"calibrate on {best.calibration} (English calibration was not measured here)"
+        why = "gave no numbers here" if decision.is_english_broken else "was not measured here"
+        return f"calibrate on {best.calibration} (English calibration {why})"
     if best.calibration == english:
         return f"stay with English ({english}); nothing else that was tried is better by the criterion"
-    if not decision.is_better_than_english:
+    if not decision.english_holds_targets:
+        if decision.beats_english:
+            return f"calibrate on {best.calibration}; English ({english}) loses more, and misses a target"
+        less = "as much, within chance" if decision.is_better_than_english else "no more"
         return (
-            f"calibrate on {best.calibration}; by the criterion English ({english}) loses less, but it misses a target"
+            f"calibrate on {best.calibration}; by the criterion English ({english}) loses {less}, but misses a target"
         )
     if not decision.beats_english:
         return (
@@ -147,23 +151,30 @@ def _value(measured: Measured, decision: Decision, measure: Measure, calibration
 
 
 def _others(measured: Measured, decision: Decision) -> str:
+    cell = measured.cells[decision.setting][decision.best.calibration]
+    others = [name for name in measured.languages if name != decision.language]
+    broken = [name for name in others if not set(measured.dense[name]) <= set(cell.scores.get(name, {}))]
+    silent = [language_of(name).english for name in broken]
+    unknown = f"; without numbers, and so perhaps worse off: {wording.names(silent)}" if silent else ""
     if not decision.payers:
-        return "no other language is measurably worse off than with English calibration"
+        if len(broken) == len(others):
+            return unknown.removeprefix("; ")
+        return f"no other language is measurably worse off than with English calibration{unknown}"
     by_language: dict[str, list[str]] = {}
     for payment in decision.payers:
         found = payment.comparison
         size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
         by_language.setdefault(payment.language, []).append(f"{found.measure.name} {size}")
     told = [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
-    return f"worse off than with English calibration: {wording.names(told)}"
+    return f"worse off than with English calibration: {wording.names(told)}{unknown}"
 
 
 def _cost(cost: Cost) -> str:
-    if cost.seconds_ratio is None:
+    if cost.text_ratio is None:
         return ""
     more: list[str] = []
-    if cost.seconds_ratio > _AS_MUCH and cost.seconds is not None:
-        more.append(f"{cost.seconds_ratio:.1f} times the time ({wording.seconds(cost.seconds)})")
+    if cost.text_ratio > 1:
+        more.append(f"{cost.text_ratio:.3g} times the calibration text")
     if cost.peak_ratio is not None and cost.peak_ratio > _AS_MUCH:
         more.append(f"{cost.peak_ratio:.1f} times the memory")
     return f"takes {' and '.join(more)} that English calibration takes" if more else "costs nothing more"
@@ -185,8 +196,13 @@ def _targets(results: tuple[TargetResult, ...], language: str) -> str:
             told.append(f"{verb} the target{'s' * (len(chosen) > 1)} {_join(chosen, language)}")
     unknown = [result for result in results if result.loss is None]
     if unknown:
-        told.append(f"cannot be judged: {wording.names([target_text(result) for result in unknown])}")
+        told.append(f"cannot be judged: {wording.names([_unknown(result) for result in unknown])}")
     return "; ".join(told)
+
+
+def _unknown(result: TargetResult) -> str:
+    where = wording.names([language_of(name).english for name in result.without_numbers])
+    return f"\u201c{target_text(result)}\u201d" + (f" (no numbers in {where})" if where else "")
 
 
 def _join(results: list[TargetResult], language: str) -> str:

@@ -1,20 +1,29 @@
 """Which of the published findings a study shows (Kurz et al., 2024, https://arxiv.org/abs/2408.14398), and which not.
 
-Every verdict is counted from the study's own numbers; what was not measured is not judged.
+Every verdict rests on tests of the study's own numbers: of calibrations that are all alike, none is shown. What was not
+measured, or too little to tell, is not judged.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+import statistics
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+import scipy.stats
+
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA, Comparison
+from jaxprune.studies.comparisons import ALPHA, Comparison, compare, corrected, spread_among
 from jaxprune.studies.criterion import alone
+from jaxprune.studies.findings import unit
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Scores, Setting
+from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting
 
 Verdict = Literal["shown", "partly shown", "not shown", "cannot be judged"]
 _MOST = 0.75
+
+# A gain that is worth having, in points of a hundred.
+_WORTH_HAVING = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +77,7 @@ def _best_for_itself(
     """Counts in how many languages the target language alone loses least of all languages alone."""
     best: list[str] = []
     exceptions: list[str] = []
+    chances: list[float] = []
     for setting, cells in measured.cells.items():
         single = {name: cell for name, cell in cells.items() if len(measured.mixtures[name]) == 1}
         for language in measured.languages:
@@ -75,15 +85,21 @@ def _best_for_itself(
             own = alone(measured, language)
             if own not in found or len({next(iter(measured.mixtures[name])) for name in found}) < 2:
                 continue
-            least = min(found, key=lambda name: found[name])
-            if [*measured.mixtures[least]] == [language]:
+            chances.append(1 / len(found))
+            others = {name: value for name, value in found.items() if name != own}
+            least = min(others, key=lambda name: others[name])
+            if found[own] < others[least]:
                 best.append(language)
             else:
                 exceptions.append(f"{language_of(language).english} ({setting}: {least})")
     total = len(best) + len(exceptions)
     if not total:
         return Finding(claim, "cannot be judged", "No language was measured under its own calibration and another one.")
-    evidence = f"Best among single languages in {len(best)} of {wording.count(total, 'case')}"
+    chance = statistics.fmean(chances)
+    evidence = (
+        f"Best among single languages in {len(best)} of {wording.count(total, 'case')} (by chance in "
+        f"{chance * total:.1f})"
+    )
     if exceptions:
         evidence = f"{evidence}; not for {wording.names(exceptions)}"
     against = _target_against_english(comparisons, measured, PERPLEXITY)
@@ -94,13 +110,16 @@ def _best_for_itself(
             "worse "
             "(Holm over the languages)"
         )
-    return Finding(claim, _verdict(len(best), total), f"{evidence}.")
+    return Finding(claim, _verdict_by_chance(len(best), total, chance), f"{evidence}.")
 
 
-def _verdict(shown: int, total: int) -> Verdict:
-    if shown >= _MOST * total:
-        return "shown"
-    return "partly shown" if shown else "not shown"
+def _verdict_by_chance(best: int, total: int, chance: float) -> Verdict:
+    """Returns the verdict of a count that could have come out by chance, by the binomial test."""
+    if chance**total >= ALPHA:
+        return "cannot be judged"
+    if scipy.stats.binomtest(best, total, chance, alternative="greater").pvalue >= ALPHA:
+        return "not shown"
+    return "shown" if best >= _MOST * total else "partly shown"
 
 
 def _target_against_english(comparisons: Iterable[Comparison], measured: Measured, measure: str) -> list[Comparison]:
@@ -140,12 +159,28 @@ def _carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> It
             )
             continue
         better, worse = _significant(both)
+        excluded = [
+            found
+            for found in both
+            if found.difference.interval[1] < _WORTH_HAVING / unit(measured, measure, found.language)
+            and not (found.gain > 0 and found.p_languages < ALPHA)
+        ]
         evidence = (
             f"Of {wording.count(len(both), 'case')} with a measurable gain in perplexity over English, the tasks are "
-            f"measurably better in {better}, measurably worse in {worse}, and without a measurable difference in "
-            f"{len(both) - better - worse}."
+            f"measurably better in {better} and measurably worse in {worse}; a gain of "
+            f"{_WORTH_HAVING} points is ruled out (95 %) in {len(excluded)}, the others are open."
         )
-        yield Finding(claim, _verdict(len(both) - better, len(both)), evidence)
+        decided = better + len(excluded)
+        if not decided:
+            yield Finding(claim, "cannot be judged", evidence)
+        else:
+            yield Finding(claim, _share(len(excluded), decided), evidence)
+
+
+def _share(shown: int, total: int) -> Verdict:
+    if shown >= _MOST * total:
+        return "shown"
+    return "partly shown" if shown else "not shown"
 
 
 def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
@@ -172,30 +207,40 @@ def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
 
 
 def _methods(measured: Measured) -> Finding:
-    """Counts which method has the better value at one pattern, calibration, language and measure."""
+    """Counts where one method is measurably better than another at one pattern, calibration, language and measure."""
     claim = "No pruning method is best throughout."
-    wins: dict[str, int] = {}
-    for first, cells in measured.cells.items():
-        rivals = [s for s in measured.cells if s.pattern == first.pattern and s != first]
-        for calibration, cell in cells.items():
-            for language, of in cell.scores.items():
-                for source, scores in of.items():
-                    others = [
-                        measured.cells[rival][calibration].scores[language][source].mean
-                        for rival in rivals
-                        if source in _scores(measured, rival, calibration, language)
-                    ]
-                    sign = 1 if source == PERPLEXITY else -1
-                    if others and all(sign * scores.mean < sign * other for other in others):
-                        wins[first.method] = wins.get(first.method, 0) + 1
-    if len({setting.method for setting in measured.cells}) < 2 or not wins:
+    pairs = [
+        (first, second)
+        for first, second in itertools.combinations(measured.cells, 2)
+        if first.pattern == second.pattern and first.method != second.method
+    ]
+    found: dict[tuple[str, ...], tuple[Setting, Setting, float, float]] = {}
+    for measure in measured.measures:
+        if measure.is_pooled:
+            continue
+        for (first, second), language in itertools.product(pairs, measured.languages):
+            cells = measured.cells[first], measured.cells[second]
+            spread = spread_among((cell.scores.get(language, {}) for of in cells for cell in of.values()), measure)
+            for name in cells[0].keys() & cells[1].keys():
+                shares = [of[name].scores.get(language, {}) for of in cells]
+                difference = compare(shares[0], shares[1], measure, spread=spread)
+                if difference is not None:
+                    gain = difference.value if measure.tasks else -difference.value
+                    key = (str(first), str(second), measure.name, language, name)
+                    found[key] = (first, second, gain, difference.p_value)
+    if not found:
         return Finding(claim, "cannot be judged", "One method was measured.")
-    total = sum(wins.values())
+    p_values = corrected({key: p_value for key, (*_, p_value) in found.items()})
+    wins: dict[str, int] = {}
+    for key, (first, second, gain, _) in found.items():
+        if p_values[key] < ALPHA:
+            winner = (first if gain > 0 else second).method
+            wins[winner] = wins.get(winner, 0) + 1
     told = [f"{method} in {won}" for method, won in sorted(wins.items(), key=lambda item: -item[1])]
-    evidence = f"Best of its pattern: {wording.names(told)} of {wording.count(total, 'case')}, chance not counted out."
-    return Finding(claim, "shown" if max(wins.values()) < total else "not shown", evidence)
-
-
-def _scores(measured: Measured, setting: Setting, calibration: str, language: str) -> Mapping[str, Scores]:
-    cell = measured.cells[setting].get(calibration)
-    return {} if cell is None else cell.scores.get(language, {})
+    evidence = (
+        f"Measurably better (Holm over all) at one pattern, calibration, language and measure: "
+        f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}."
+    )
+    if not wins:
+        return Finding(claim, "cannot be judged", evidence)
+    return Finding(claim, "shown" if len(wins) > 1 else "not shown", evidence)
