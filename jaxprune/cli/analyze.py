@@ -5,13 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, numbers, options
+from jaxprune.cli import analyze_neurons, console, numbers, options
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
 
 app = typer.Typer(
-    help="Analyse what pruning removed: masks, language by language.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Analyse what pruning removed: masks and neurons, language by language.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
 )
 
 
@@ -68,6 +70,9 @@ def masks(
         console.out.print(note, markup=False, highlight=False)
     if out is not None:
         console.out.print(f"written: {out}", markup=False, highlight=False)
+
+
+app.command("neurons")(analyze_neurons.command)
 
 
 def _tables(result: dict[str, Any]) -> list[Any]:
