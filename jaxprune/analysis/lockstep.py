@@ -27,6 +27,7 @@ class Lockstep:
     """Models, the windows of text by language, and sentences if there are any, between two blocks.
 
     Attributes:
+      dtype: of the hidden states and of all computation on them.
       sweeps: the windows' hidden states in each model.
     """
 
@@ -51,7 +52,7 @@ class Lockstep:
           num_leading: tokens at the beginning of each sentence that are not its own (BOS).
           dtype: of the hidden states and of all computation on them.
         """
-        self._reads, self._model, self._mesh = reads, model, mesh
+        self._reads, self._model, self._mesh, self.dtype = reads, model, mesh, np.dtype(dtype)
         of_windows = [language for language, tokens in windows.items() for _ in tokens]
         batches = make_microbatches(np.concatenate(list(windows.values())), of_windows, mesh=mesh)
         self._num_tokens = sum(tokens.size for tokens in windows.values())

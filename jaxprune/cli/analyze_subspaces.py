@@ -1,55 +1,21 @@
 """``jaxprune analyze subspaces``."""
 
 import statistics
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from jaxprune.cli import console, numbers, options
-
-Models = Annotated[
-    list[str],
-    typer.Argument(
-        help="Models of one shape, named as for prune; the others are compared with the first, which as a rule is the "
-        "dense one.",
-        metavar="MODEL [MODEL ...]",
-        show_default=False,
-    ),
-]
-AnalysisWindows = Annotated[int, numbers.whole("Windows of evaluation text for each language.", least=1)]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder to write all numbers and figures to; it must not exist.", show_default=False),
-]
-Sentences = Annotated[
-    str,
-    typer.Option(
-        help="Parallel sentences, on which the split is checked: sample (verses with which nothing was calibrated), "
-        'none, or file:PATH.jsonl with lines like {"de": "..", "en": ".."}.'
-    ),
-]
-NumSentences = Annotated[int, numbers.whole("Sentences for each language, at most.", least=10)]
-Rank = Annotated[
-    int | None,
-    numbers.whole(
-        "Directions of the language-specific subspace. Default: one less than there are languages.",
-        least=1,
-        show_default=False,
-    ),
-]
+from jaxprune.cli import console, options, state_options
 
 
 def command(
-    models: Models,
+    models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
-    windows: AnalysisWindows = 16,
+    windows: state_options.NumWindows = 16,
     length: options.Length = 2048,
-    rank: Rank = None,
-    sentences: Sentences = "sample",
-    num_sentences: NumSentences = 200,
-    out: Out = None,
+    rank: state_options.Rank = None,
+    sentences: state_options.Sentences = "sample",
+    num_sentences: state_options.NumSentences = 200,
+    out: state_options.Out = None,
     overwrite: options.Overwrite = False,
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
@@ -65,51 +31,32 @@ def command(
     --languages de,en,sw,zh --length 512 --out subspaces
     """
     from jaxprune.analysis.lsar import check_rank
-    from jaxprune.checkpoints import open_checkpoint
-    from jaxprune.checkpoints.output import OutputFolder
-    from jaxprune.data import check_texts
-    from jaxprune.errors import RequestError
     from jaxprune.jobs import analyze_subspaces as job
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
-    from jaxprune.jobs.state_inputs import prepare_states
-    from jaxprune.sharding import make_mesh, parse_mesh
-    from jaxprune.tasks.parallel import check_reference
+    from jaxprune.jobs.state_inputs import parse_compared
 
-    if texts is None:
-        raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
-    asked = parse_languages(languages)
-    rank = check_rank(rank, len(asked))
-    check_texts(texts)
-    check_reference(sentences)
-    if out is not None:
-        OutputFolder(out, overwrite=overwrite)
-    sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)
-    if sizes is not None:
-        make_mesh(sizes)
-    with console.working(f"opening {', '.join(models)}"):
-        checkpoints = [open_checkpoint(model) for model in models]
-    with console.working("tokenizing"):
-        inputs = prepare_states(
-            checkpoints,
-            texts,
-            asked,
-            windows=windows,
-            length=length,
-            sentences=sentences,
-            num_sentences=num_sentences,
-        )
-    chosen = make_mesh(sizes, sum(len(of.tokens_NT) for of in inputs.windows.values()))
-    lockstep = job.open_lockstep(checkpoints, inputs, mesh=chosen, compute_dtype=dtype)
+    rank = check_rank(rank, len(parse_compared(texts, languages)))
+    checkpoints, inputs, _, lockstep = state_options.open_states(
+        models,
+        texts,
+        languages,
+        windows=windows,
+        length=length,
+        out=out,
+        overwrite=overwrite,
+        mesh=mesh,
+        compute_dtype=compute_dtype,
+        sentences=sentences,
+        num_sentences=num_sentences,
+    )
     with console.WorkProgress("subspaces", lockstep.total_work) as bar:
         bar.phase(", ".join(inputs.languages))
-        result = job.analyze_subspaces(checkpoints, inputs, lockstep, rank=rank, on_tokens=bar.advance)
-    result = {"texts": texts, "compute_dtype": str(dtype)} | result
-    if out is not None:
-        job.write(out, result, overwrite=overwrite)
+        result = job.analyze_subspaces(
+            checkpoints, inputs, lockstep, rank=rank, out=out, overwrite=overwrite, on_tokens=bar.advance
+        )
     if json:
         console.print_json(result)
         return
-    for table in _tables(result):
+    for table in tables(result):
         console.out.print(table)
     for note in result["notes"]:
         console.out.print(note, markup=False, highlight=False)
@@ -117,7 +64,7 @@ def command(
         console.out.print(f"written: {out}", markup=False, highlight=False)
 
 
-def _tables(result: dict[str, Any]) -> list[Any]:
+def tables(result: dict[str, Any]) -> list[Any]:
     """Returns for each model what there is after its blocks, mean over languages, and the outside check."""
     tables = []
     for model in result["models"]:

@@ -1,7 +1,6 @@
 """Compares the masks of several prunings: what they have in common, and where each has put its zeros."""
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,12 +11,10 @@ from jaxprune.analysis.overlap import CommonCounts, mean_overlap
 from jaxprune.analysis.spread import QUANTILES
 from jaxprune.analysis.units import HEADS
 from jaxprune.analysis.zeros import Zeros, summarise
-from jaxprune.checkpoints.output import OutputFolder
+from jaxprune.jobs.analysis_files import analysis_folder
 from jaxprune.jobs.mask_runs import MaskRun, differences, head_dim, name_runs
-from jaxprune.studies.heatmap import can_draw
-from jaxprune.studies.mask_figures import draw_mask_figures
+from jaxprune.studies.analyses import MASKS
 
-RESULTS = "masks.json"
 TOP = 5
 
 
@@ -49,18 +46,20 @@ def analyze_masks(
     Raises:
       RequestError: masks are damaged, or ``out`` cannot be written.
     """
-    if out is None:
-        return _analyze(runs, top, on_kernel)
-    is_drawn = can_draw()
-    with OutputFolder(out, overwrite=overwrite) as folder:
-        result = _analyze(runs, top, on_kernel)
-        (folder / RESULTS).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if is_drawn:
-            draw_mask_figures(folder, result)
+    with analysis_folder(out, overwrite=overwrite) as write:
+        result = compare_runs(runs, top=top, on_kernel=on_kernel)
+        write(MASKS, result)
     return result
 
 
-def _analyze(runs: Sequence[MaskRun], top: int, on_kernel: Callable[[str], None]) -> dict[str, Any]:
+def compare_runs(
+    runs: Sequence[MaskRun], *, top: int = TOP, on_kernel: Callable[[str], None] = lambda name: None
+) -> dict[str, Any]:
+    """Returns what ``analyze_masks`` does.
+
+    Raises:
+      RequestError: masks are damaged.
+    """
     start = time.perf_counter()
     labels = name_runs(runs)
     width = head_dim(runs)

@@ -1,27 +1,22 @@
 """Splits the hidden states of models into what languages share and what tells them apart, block by block."""
 
 import dataclasses
-import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jax.sharding import Mesh
 
 from jaxprune.analysis.lockstep import Lockstep
 from jaxprune.analysis.subspaces import BlockSubspaces, measure_block
 from jaxprune.checkpoints.checkpoint import Checkpoint
-from jaxprune.checkpoints.output import OutputFolder
-from jaxprune.jobs.model_names import name_models
+from jaxprune.jobs.analysis_files import analysis_folder
+from jaxprune.jobs.model_names import account_models
 from jaxprune.jobs.state_inputs import StateInputs
-from jaxprune.studies.heatmap import can_draw
-from jaxprune.studies.subspace_figures import draw_subspace_figures
+from jaxprune.studies.analyses import SUBSPACES
 from jaxprune.sweep import OnTokens
-
-RESULTS = "subspaces.json"
 
 # Below this, two halves of the text give subspaces that differ by more than 18 degrees on average.
 _STABLE = 0.9
@@ -51,19 +46,15 @@ class Collector:
             )
         )
 
-    def result(self, references: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    def result(self, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
         """Returns what was found as JSON, models in their order."""
         inputs = self._inputs
         models = [
-            {"label": label, "reference": reference, "blocks": [_plain(of_block[k]) for of_block in self._blocks]}
-            for k, (reference, label) in enumerate(zip(references, labels, strict=True))
+            {**model, "blocks": [_plain(of_block[index]) for of_block in self._blocks]}
+            for index, model in enumerate(account_models(checkpoints))
         ]
-        width = len(next(iter(inputs.windows.values())).tokens_NT[0])
-        return {
-            "languages": list(inputs.languages),
+        return inputs.as_json() | {
             "rank": self._rank,
-            "tokens": inputs.own_tokens,
-            "length": width,
             "sentences": {language: len(of) for language, of in inputs.sentences.items()},
             "models": models,
             "notes": list(self._notes()),
@@ -90,49 +81,39 @@ class Collector:
             yield f"Without sentences, and so without retrieval: {', '.join(left_out)}."
 
 
-def open_lockstep(
-    checkpoints: Sequence[Checkpoint], inputs: StateInputs, *, mesh: Mesh, compute_dtype: np.dtype
-) -> Lockstep:
-    """Returns the models before their embeddings."""
-    return Lockstep(
-        [checkpoint.parameters for checkpoint in checkpoints],
-        checkpoints[0].model,
-        {language: of.tokens_NT for language, of in inputs.windows.items()},
-        sentences=inputs.flat_sentences,
-        num_leading=inputs.num_leading,
-        mesh=mesh,
-        dtype=compute_dtype,
-    )
-
-
 def analyze_subspaces(
-    checkpoints: Sequence[Checkpoint], inputs: StateInputs, lockstep: Lockstep, *, rank: int, on_tokens: OnTokens
+    checkpoints: Sequence[Checkpoint],
+    inputs: StateInputs,
+    lockstep: Lockstep,
+    *,
+    rank: int,
+    out: Path | None = None,
+    overwrite: bool = False,
+    on_tokens: OnTokens = lambda tokens: None,
 ) -> dict[str, Any]:
-    """Returns the analysis of models, the first being what the others are compared with.
+    """Returns the analysis, and writes it to the folder ``out`` if one is given, with figures where matplotlib is.
+
+    Args:
+      checkpoints: the first is what the others are compared with.
+      inputs: from ``prepare_states``.
+      lockstep: from ``open_lockstep``.
+      rank: of the language-specific subspaces at most.
+      out: folder to be.
+      overwrite: whether ``out`` may replace an earlier result.
+      on_tokens: told the tokens computed.
 
     Raises:
-      RequestError: the output of a block is not finite.
+      RequestError: the output of a block is not finite, or ``out`` cannot be written.
     """
     start = time.perf_counter()
-    collector = Collector(inputs, rank)
-    for _ in lockstep.blocks(on_tokens):
-        collector.take(lockstep)
-    references = [checkpoint.reference for checkpoint in checkpoints]
-    return collector.result(references, name_models(references)) | {"seconds": time.perf_counter() - start}
-
-
-def write(out: Path, result: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Writes a result to the folder ``out``, with figures where matplotlib is.
-
-    Raises:
-      RequestError: ``out`` cannot be written.
-    """
-    is_drawn = can_draw()
-    with OutputFolder(out, overwrite=overwrite) as folder:
-        text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
-        if is_drawn:
-            draw_subspace_figures(folder, result)
+    with analysis_folder(out, overwrite=overwrite) as write:
+        collector = Collector(inputs, rank)
+        for _ in lockstep.blocks(on_tokens):
+            collector.take(lockstep)
+        computed = {"compute_dtype": str(lockstep.dtype)}
+        result = collector.result(checkpoints) | computed | {"seconds": time.perf_counter() - start}
+        write(SUBSPACES, result)
+    return result
 
 
 def _plain(found: BlockSubspaces) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.jobs.manifest import read_manifest
 from jaxprune.jobs.mask_runs import describe
 
@@ -21,7 +23,10 @@ def name_models(references: Sequence[str]) -> list[str]:
     manifests = [read_manifest(reference) for reference in references]
     made_by = [None if manifest is None else describe(manifest) for manifest in manifests]
     pruned = [of for of in made_by if of is not None]
-    varies = [factor for factor in _FACTORS if len({str(of[factor][1]) for of in pruned}) > 1] or ["languages"]
+    varies = [factor for factor in _FACTORS if len({str(of[factor][1]) for of in pruned}) > 1]
+    if not varies:
+        is_calibrated = any(of["languages"][1] is not None for of in pruned)
+        varies = ["languages"] if is_calibrated else ["method"]
     names = [
         DENSE
         if of is None and len(pruned) == len(made_by) - 1
@@ -33,4 +38,21 @@ def name_models(references: Sequence[str]) -> list[str]:
     times = Counter(names)
     return [
         name if times[name] == 1 else f"{name} ({reference})" for name, reference in zip(names, references, strict=True)
+    ]
+
+
+def account_models(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
+    """Returns for each model, as JSON, its short name, how it was referred to, and how it was pruned (None: not here).
+
+    How: ``{"languages": "de,en", "method": "wanda", "pattern": "0.5", "seed": "seed 0", ..}``.
+    """
+    references = [checkpoint.reference for checkpoint in checkpoints]
+    manifests = [read_manifest(reference) for reference in references]
+    pruned = [
+        None if manifest is None else {factor: told for factor, (told, _) in describe(manifest).items()}
+        for manifest in manifests
+    ]
+    return [
+        {"label": label, "reference": reference, "pruned": how}
+        for label, reference, how in zip(name_models(references), references, pruned, strict=True)
     ]

@@ -2,15 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
+from jaxprune.analysis.lockstep import Lockstep
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.tokenizing import tokenize, window_start
 from jaxprune.data.windows import Windows
 from jaxprune.errors import RequestError
 from jaxprune.jobs.perplexity import check_unseen, prepare_windows
+from jaxprune.jobs.settings import parse_languages
 from jaxprune.jobs.snr import check_pair
 from jaxprune.tasks.parallel import parallel_sentences
 
@@ -24,11 +28,13 @@ class StateInputs:
     """Text for several models.
 
     Attributes:
+      texts: where it is from.
       windows: by language.
       num_leading: tokens at the beginning of each window, and of each sentence, that are not the text's own.
       sentences: the same sentences by language, as token ids; empty without.
     """
 
+    texts: str
     windows: Mapping[str, Windows]
     num_leading: int
     sentences: Mapping[str, list[np.ndarray]]
@@ -47,9 +53,42 @@ class StateInputs:
         }
 
     @property
+    def num_windows(self) -> int:
+        """Those of all languages."""
+        return sum(len(of.tokens_NT) for of in self.windows.values())
+
+    @property
+    def num_tokens(self) -> int:
+        """Those of all windows, leading ones too."""
+        return sum(of.tokens_NT.size for of in self.windows.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns where the text is from, and how much there is."""
+        width = next(iter(self.windows.values())).tokens_NT.shape[1]
+        return {"texts": self.texts, "languages": list(self.languages), "tokens": self.own_tokens, "length": width}
+
+    @property
     def flat_sentences(self) -> list[np.ndarray]:
         """All sentences, language after language."""
         return [tokens_T for of_language in self.sentences.values() for tokens_T in of_language]
+
+
+def parse_compared(texts: str | None, languages: str | None) -> list[str]:
+    """Returns the languages that are to be compared.
+
+    Raises:
+      RequestError: there is no text with languages, or fewer than two of them.
+    """
+    if texts is None:
+        raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")
+    if texts.startswith(TOKENS):
+        raise RequestError(f"{texts} has no languages, which are compared here; name a source of text with --texts.")
+    asked = parse_languages(languages)
+    if len(asked) < 2:
+        raise RequestError(
+            f"languages are compared, and {', '.join(asked)} was asked for; name two or more with --languages."
+        )
+    return asked
 
 
 def prepare_states(
@@ -71,17 +110,13 @@ def prepare_states(
       num_sentences: of each language at most.
 
     Raises:
-      RequestError: models of different shapes, one language only, too little text, or text that served to calibrate.
+      RequestError: a model is named twice or has another shape, or text is too little or served to calibrate.
     """
+    references = [checkpoint.reference for checkpoint in checkpoints]
     for pruned in checkpoints[1:]:
+        if references.count(pruned.reference) > 1:
+            raise RequestError(f"{pruned.reference} is given more than once; name each model once.")
         check_pair(checkpoints[0], pruned)
-    if texts.startswith(TOKENS):
-        raise RequestError(f"{texts} has no languages, which are compared here; name a source of text with --texts.")
-    if len(languages) < 2:
-        raise RequestError(
-            f"languages are compared, and {', '.join(languages) or 'none'} was asked for; name two or more with "
-            "--languages."
-        )
     tokenizer = checkpoints[0].tokenizer()
     prepared = prepare_windows(checkpoints[0], texts, languages, windows=windows, length=length, protocol="windows")
     for checkpoint in checkpoints[1:]:
@@ -97,4 +132,19 @@ def prepare_states(
         language: [part.tokens_T for part in tokenize(tokenizer, of, special_tokens=True, count_bytes=False)]
         for language, of in chosen.items()
     }
-    return StateInputs(prepared, num_leading, tokenized)
+    return StateInputs(texts, prepared, num_leading, tokenized)
+
+
+def open_lockstep(
+    checkpoints: Sequence[Checkpoint], inputs: StateInputs, *, mesh: Mesh, compute_dtype: np.dtype
+) -> Lockstep:
+    """Returns the models before their embeddings."""
+    return Lockstep(
+        [checkpoint.parameters for checkpoint in checkpoints],
+        checkpoints[0].model,
+        {language: of.tokens_NT for language, of in inputs.windows.items()},
+        sentences=inputs.flat_sentences,
+        num_leading=inputs.num_leading,
+        mesh=mesh,
+        dtype=compute_dtype,
+    )

@@ -14,6 +14,7 @@ from jaxprune.studies.heatmap import require_matplotlib
 _STROKES = ("-", "--", ":", "-.")
 _MARKS = "osD^vPX*"
 _REFERENCE = "#999999"
+_PANELS_ABREAST = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +60,14 @@ def block_lines_figure(title: str, label: str, panels: Sequence[Panel], *, share
 
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     styles = line_styles(names)
-    figure = Figure(figsize=(2.6 + 3.6 * len(panels), 3.9), layout="constrained")
-    grid = figure.subplots(1, len(panels), sharey=share_y, squeeze=False)[0]
+    abreast = min(len(panels), _PANELS_ABREAST)
+    rows = -(-len(panels) // abreast)
+    figure = Figure(figsize=(2.6 + 3.6 * abreast, 0.6 + 3.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, abreast, sharey=share_y, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
     handles: dict[str, Any] = {}
-    for axes, panel in zip(grid, panels, strict=True):
+    for axes, panel in zip(grid.flat[: len(panels)], panels, strict=True):
         for name, reference in panel.references.items():
             if isinstance(reference, Sequence):
                 values = _numbers(reference)
@@ -79,7 +84,8 @@ def block_lines_figure(title: str, label: str, panels: Sequence[Panel], *, share
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(panel.title, fontsize=10)
         axes.grid(alpha=0.3)
-    grid[0].set_ylabel(label)
+    for row in grid:
+        row[0].set_ylabel(label)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     ordered = [*names, *(name for name in handles if name not in names)]
     figure.legend([handles[name] for name in ordered], ordered, frameon=False, fontsize=8, loc="outside right center")

@@ -1,8 +1,9 @@
 """Figures as files, and as part of a page: whole or not there, equal for equal numbers, and legible on dark ground."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 KINDS = (".png", ".svg")
 
@@ -14,6 +15,27 @@ PAPER = "#ffffff"
 DARK_TEXT, LIGHT_TEXT = "#101010", "#fafafa"
 
 _SETTINGS: dict[Any, Any] = {"svg.hashsalt": "jaxprune", "svg.fonttype": "none"}
+
+
+class NamedFigure(NamedTuple):
+    """A figure to be written.
+
+    Attributes:
+      name: of its file, without kind.
+      figure: of matplotlib.
+      caption: what it shows, and how it is read.
+    """
+
+    name: str
+    figure: Any
+    caption: str
+
+
+def save_figures(folder: Path, figures: Iterable[NamedFigure], *, kinds: Iterable[str] = (".png",)) -> None:
+    """Writes each figure into ``folder``, under its name."""
+    for of in figures:
+        for kind in kinds:
+            save_figure(of.figure, folder / f"{of.name}{kind}")
 
 
 def save_figure(figure: Any, path: Path) -> None:

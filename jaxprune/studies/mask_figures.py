@@ -4,13 +4,13 @@ Levels are in matplotlib's cividis, which is read alike with and without colour 
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxprune.analysis.overlap import above_chance
 from jaxprune.studies.colours import PALETTE, language_colours
+from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
 
 _STROKES = ("-", "--", "-.", ":")
@@ -28,12 +28,12 @@ class _Line(NamedTuple):
     by_chance: Mapping[int, float]
 
 
-def draw_mask_figures(folder: Path, result: Mapping[str, Any]) -> None:
-    """Draws what ``analyze_masks`` returned as PNGs into ``folder``.
+def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
+    """Returns the figures of what ``analyze_masks`` returned.
 
-    ``overlap.png``: runs by runs. ``overlap-by-projection.png`` and ``overlap-by-block.png``: means over the pairs of
-    runs that differ in the same ways. ``zeros-on-query-heads.png`` (where heads are known) and
-    ``zeros-on-neurons.png``: concentration by block.
+    ``overlap``: runs by runs. ``overlap-by-projection`` and ``overlap-by-block``: means over the pairs of runs that
+    differ in the same ways. ``zeros-on-query-heads`` (where heads are known) and ``zeros-on-neurons``: concentration by
+    block.
     """
     require_matplotlib()
     overlap, labels = result["overlap"], [run["label"] for run in result["runs"]]
@@ -41,15 +41,9 @@ def draw_mask_figures(folder: Path, result: Mapping[str, Any]) -> None:
     for pair in overlap["pairs"]:
         a, b = labels.index(pair["a"]), labels.index(pair["b"])
         agreement[a, b] = agreement[b, a] = _agreement(pair["overall"])
-    _draw_levels(
-        folder / "overlap.png", "Which prunings keep the same weights", agreement, labels, labels, "run", "run"
-    )
     groups = {_group_name(group): group for group in overlap["groups"]}
     projections = list(overlap["groups"][0]["projections"])
     levels = np.array([[_agreement(group["projections"][name]) for name in projections] for group in groups.values()])
-    title = "Agreement by projection, mean over pairs of runs"
-    path = folder / "overlap-by-projection.png"
-    _draw_levels(path, title, levels, list(groups), projections, "pairs of runs that", "projection")
     lines = [
         _Line(
             name,
@@ -60,14 +54,41 @@ def draw_mask_figures(folder: Path, result: Mapping[str, Any]) -> None:
         )
         for index, (name, group) in enumerate(groups.items())
     ]
-    title = "Overlap of kept weights by depth, mean over pairs of runs"
-    _draw_lines(folder / "overlap-by-block.png", title, "IoU of kept weights", lines)
+    figures = [
+        NamedFigure(
+            "overlap",
+            _level_figure("Which prunings keep the same weights", agreement, labels, labels, "run", "run"),
+            "Agreement of each two prunings on the weights they keep: 0 is what chance gives at their sparsity, 1 the "
+            "same weights.",
+        ),
+        NamedFigure(
+            "overlap-by-projection",
+            _level_figure(
+                "Agreement by projection, mean over pairs of runs",
+                levels,
+                list(groups),
+                projections,
+                "pairs of runs that",
+                "projection",
+            ),
+            "Agreement on kept weights by projection, mean over the pairs of prunings that differ in the same ways. "
+            "What differs in the seed only shows the noise.",
+        ),
+        NamedFigure(
+            "overlap-by-block",
+            _line_figure("Overlap of kept weights by depth, mean over pairs of runs", "IoU of kept weights", lines),
+            "Intersection over union of kept weights by block, for pairs of prunings that differ in the same ways; "
+            "dotted, its level by chance.",
+        ),
+    ]
     for kind in ("query_heads", "neurons"):
         if any(run["concentration"][kind] is not None for run in result["runs"]):
             what = kind.replace("_", " ")
-            path = folder / f"zeros-on-{what.replace(' ', '-')}.png"
             title = f"Do some {what} lose more than others?"
-            _draw_lines(path, title, f"Gini coefficient of zeros over {what}", _concentration(result, kind))
+            figure = _line_figure(title, f"Gini coefficient of zeros over {what}", _concentration(result, kind))
+            caption = f"How unevenly zeros lie on {what}, by block: 0 is alike on all; dotted, what chance gives."
+            figures.append(NamedFigure(f"zeros-on-{what.replace(' ', '-')}", figure, caption))
+    return figures
 
 
 def _concentration(result: Mapping[str, Any], kind: str) -> list[_Line]:
@@ -99,10 +120,10 @@ def _by_block(blocks: Mapping[str, Mapping[str, Any]], measure: str) -> dict[int
     return {int(index): found[measure] for index, found in blocks.items() if found[measure] is not None}
 
 
-def _draw_levels(
-    path: Path, title: str, levels: np.ndarray, rows: Sequence[str], columns: Sequence[str], row: str, column: str
-) -> None:
-    """Draws a table of agreements, each a number in its cell; a cell without one is grey."""
+def _level_figure(
+    title: str, levels: np.ndarray, rows: Sequence[str], columns: Sequence[str], row: str, column: str
+) -> Any:
+    """Returns a table of agreements, each a number in its cell; a cell without one is grey."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -127,11 +148,11 @@ def _draw_levels(
     axes.set_ylabel(row)
     axes.set_title(title, fontsize=10, loc="left")
     figure.colorbar(image, ax=axes, label="agreement on kept weights\n(0: chance, 1: identical)")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
-def _draw_lines(path: Path, title: str, label: str, lines: Sequence[_Line]) -> None:
-    """Draws values by block, and dotted in grey what they would be by chance."""
+def _line_figure(title: str, label: str, lines: Sequence[_Line]) -> Any:
+    """Returns values by block, and dotted in grey what they would be by chance."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -156,4 +177,4 @@ def _draw_lines(path: Path, title: str, label: str, lines: Sequence[_Line]) -> N
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(title, fontsize=10, loc="left")
     figure.legend(fontsize=8, frameon=False, loc="outside right upper")
-    figure.savefig(path, dpi=150)
+    return figure

@@ -2,36 +2,23 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jaxprune.studies.block_lines import Panel, block_lines_figure
-from jaxprune.studies.figure_files import save_figure
+from jaxprune.studies.figure_files import NamedFigure
 
 _PARTS = {"whole": "whole", "agnostic": "language-agnostic part", "specific": "language-specific part"}
 
 Block = Mapping[str, Any]
 
 
-def draw_subspace_figures(folder: Path, result: Mapping[str, Any], *, kind: str = ".png") -> dict[str, str]:
-    """Draws what ``analyze_subspaces`` returned into ``folder``; returns the file of each figure with what it shows.
-
-    Args:
-      kind: ``.png`` or ``.svg``.
-    """
-    drawn = {}
-    for name, figure, caption in _figures(result):
-        save_figure(figure, folder / f"{name}{kind}")
-        drawn[f"{name}{kind}"] = caption
-    return drawn
-
-
-def _figures(result: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
+    """Returns the figures of what ``analyze_subspaces`` returned; those that compare, of two models and more only."""
     models, languages = result["models"], result["languages"]
     pruned = models[1:]
     share = Panel("", _lines(models, lambda block: statistics.fmean(block["specific_share"].values())))
     figures = [
-        (
+        NamedFigure(
             "specific-share",
             block_lines_figure(
                 "How much of the hidden states tells languages apart", "share of energy, language-specific", [share]
@@ -50,7 +37,7 @@ def _lines(models: Sequence[Any], value: Callable[[Block], float | None]) -> dic
     return {model["label"]: [value(block) for block in model["blocks"]] for model in models}
 
 
-def _subspace_figure(models: Sequence[Any]) -> tuple[str, Any, str]:
+def _subspace_figure(models: Sequence[Any]) -> NamedFigure:
     stability = [block["stability"] for block in models[0]["blocks"]]
     references = {"two halves of the text": stability} if any(value is not None for value in stability) else {}
     panel = Panel("", _lines(models[1:], lambda block: block["change"]["squared_cosine"]), references)
@@ -59,10 +46,10 @@ def _subspace_figure(models: Sequence[Any]) -> tuple[str, Any, str]:
         "Mean squared cosine of the principal angles between the language-specific subspaces of the dense and the "
         "pruned model; dotted, of the dense model's from two halves of the text: what lies above is no change."
     )
-    return "subspaces", block_lines_figure(title, "mean squared cosine of the angles", [panel]), caption
+    return NamedFigure("subspaces", block_lines_figure(title, "mean squared cosine of the angles", [panel]), caption)
 
 
-def _snr_figure(pruned: Sequence[Any]) -> tuple[str, Any, str]:
+def _snr_figure(pruned: Sequence[Any]) -> NamedFigure:
     panels = []
     for part in ("agnostic", "specific"):
 
@@ -73,20 +60,20 @@ def _snr_figure(pruned: Sequence[Any]) -> tuple[str, Any, str]:
         panels.append(Panel(_PARTS[part], _lines(pruned, ratio)))
     title = "What pruning disturbs more: what languages share, or what tells them apart"
     caption = "Signal-to-noise ratio of hidden states in either part of the dense model's split, mean over languages."
-    return "snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption
+    return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
 
 
-def _alignment_figure(pruned: Sequence[Any], languages: Sequence[str]) -> tuple[str, Any, str]:
+def _alignment_figure(pruned: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
     panels = [
         Panel(language, _lines(pruned, lambda block, language=language: block["change"]["alignment"][language]))
         for language in languages
     ]
     title = "How alike dense and pruned hidden states are, language by language"
     caption = "Centred kernel alignment (debiased) of dense and pruned hidden states over tokens, by language."
-    return "alignment", block_lines_figure(title, "centred kernel alignment", panels), caption
+    return NamedFigure("alignment", block_lines_figure(title, "centred kernel alignment", panels), caption)
 
 
-def _retrieval_figure(result: Mapping[str, Any]) -> tuple[str, Any, str]:
+def _retrieval_figure(result: Mapping[str, Any]) -> NamedFigure:
     chance = 1 / min(result["sentences"].values())
     panels = [
         Panel(
@@ -104,10 +91,10 @@ def _retrieval_figure(result: Mapping[str, Any]) -> tuple[str, Any, str]:
         "How often a sentence's nearest neighbour in another language is its translation, mean over all pairs of "
         "languages, by the part of the hidden states that is compared."
     )
-    return "retrieval", block_lines_figure(title, "accuracy of retrieval", panels), caption
+    return NamedFigure("retrieval", block_lines_figure(title, "accuracy of retrieval", panels), caption)
 
 
-def _identification_figure(result: Mapping[str, Any]) -> tuple[str, Any, str]:
+def _identification_figure(result: Mapping[str, Any]) -> NamedFigure:
     panels = [
         Panel(
             name,
@@ -121,4 +108,4 @@ def _identification_figure(result: Mapping[str, Any]) -> tuple[str, Any, str]:
     ]
     caption = "How often a sentence is nearest to the mean of its own language, by the part that is compared."
     figure = block_lines_figure("Which part knows the language", "accuracy of identification", panels)
-    return "identification", figure, caption
+    return NamedFigure("identification", figure, caption)

@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 from matplotlib import colors
-from matplotlib.figure import Figure
 
 from jaxprune.analysis.overlap import above_chance
 from jaxprune.jobs.analyze_masks import analyze_masks
 from jaxprune.jobs.mask_runs import open_runs
 from jaxprune.studies.colours import PALETTE, language_colours
-from jaxprune.studies.mask_figures import draw_mask_figures
+from jaxprune.studies.mask_figures import mask_figures
 from tests.analysis.mask_files import block_masks, write_run
 
 
 @pytest.fixture
-def drawn(tmp_path, monkeypatch):
-    """Returns a comparison, and by file name the axes that were drawn of it."""
+def drawn(tmp_path):
+    """Returns a comparison, and by name the axes that were drawn of it."""
     rng = np.random.default_rng(0)
     made_by = [("de", 0), ("de", 1), ("sw", 0)]
     runs = [
@@ -33,10 +32,7 @@ def drawn(tmp_path, monkeypatch):
         write_run(tmp_path / f"dense{seed}", dense, languages={"en": 8}, seed=seed, num_heads=6) for seed in (0, 1)
     ]
     result = analyze_masks(open_runs(runs))
-    figures = {}
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: figures.update({path.name: self.axes[0]}))
-    draw_mask_figures(tmp_path, result)
-    return result, figures
+    return result, {of.name: of.figure.axes[0] for of in mask_figures(result)}
 
 
 def texts(axes):
@@ -45,7 +41,7 @@ def texts(axes):
 
 def test_each_pair_stands_in_two_cells(drawn):
     result, figures = drawn
-    cells = texts(figures["overlap.png"])
+    cells = texts(figures["overlap"])
     labels = [run["label"] for run in result["runs"]]
     expected = {}
     for pair in result["overlap"]["pairs"]:
@@ -56,12 +52,12 @@ def test_each_pair_stands_in_two_cells(drawn):
     # Where both keep everything, chance is identity: there is nothing to tell.
     assert cells == expected
     assert (3, 4) not in cells
-    assert [label.get_text() for label in figures["overlap.png"].get_yticklabels()] == labels
+    assert [label.get_text() for label in figures["overlap"].get_yticklabels()] == labels
 
 
 def test_projections_are_compared_group_by_group(drawn):
     result, figures = drawn
-    axes = figures["overlap-by-projection.png"]
+    axes = figures["overlap-by-projection"]
     groups = result["overlap"]["groups"]
     assert axes.get_yticklabels()[0].get_text() == "differ in seed (2 pairs)"
     assert [label.get_text() for label in axes.get_xticklabels()] == list(groups[0]["projections"])
@@ -71,7 +67,7 @@ def test_projections_are_compared_group_by_group(drawn):
 
 def test_lines_go_through_the_values_and_chance_is_marked(drawn):
     result, figures = drawn
-    axes = figures["overlap-by-block.png"]
+    axes = figures["overlap-by-block"]
     named = {line.get_label(): line for line in axes.lines}
     for group in result["overlap"]["groups"]:
         name = f"differ in {', '.join(group['differ'])} ({group['pairs']} pair{'s' * (group['pairs'] > 1)})"
@@ -88,8 +84,8 @@ def test_lines_go_through_the_values_and_chance_is_marked(drawn):
 
 def test_a_language_has_one_colour_and_its_runs_have_other_strokes(drawn):
     _, figures = drawn
-    assert set(figures) >= {"zeros-on-query-heads.png", "zeros-on-neurons.png"}
-    lines = {line.get_label(): line for line in figures["zeros-on-neurons.png"].lines}
+    assert set(figures) >= {"zeros-on-query-heads", "zeros-on-neurons"}
+    lines = {line.get_label(): line for line in figures["zeros-on-neurons"].lines}
     de, de_1, sw = (lines[f"{name}"] for name in ("de · seed 0", "de · seed 1", "sw · seed 0"))
     assert de.get_color() == de_1.get_color() != sw.get_color()
     assert de.get_linestyle() != de_1.get_linestyle()

@@ -19,7 +19,8 @@ from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import Setting
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.summary import Summary
-from jaxprune.studies.report.tables import cost_table, markdown, tables
+from jaxprune.studies.report.table import markdown
+from jaxprune.studies.report.tables import cost_table, tables
 
 NO_FIGURES = "Figures are missing: they need matplotlib, pip install 'jaxprune[figures]'."
 _SECTIONS = (
@@ -84,6 +85,7 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         no_figures=NO_FIGURES,
         sections=_SECTIONS,
         cost=cost_table(summary),
+        analyses=summary.analyses,
         caveats=summary.caveats,
         methods=methods_text(summary),
         languages=[language_of(code) for code in summary.measured.languages],
@@ -211,6 +213,13 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         parts += [f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in of_section]
         if section == "cost":
             parts.append(markdown(cost_table(summary)))
+    for of in summary.analyses:
+        parts += [f"## {of.heading}", of.shows, f"What it does not show: {of.not_shown}"]
+        parts += [
+            f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in drawn if one.section == of.name
+        ]
+        if of.notes:
+            parts.append("\n".join(f"- {note}" for note in of.notes))
     parts += ["## What these numbers do not bear", "\n".join(f"- {caveat}" for caveat in summary.caveats)]
     parts += ["## How it was measured", *methods_text(summary)]
     names = [language_of(code) for code in summary.measured.languages]

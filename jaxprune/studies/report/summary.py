@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.seeds import SeededDifference, difference_over_seeds
+from jaxprune.studies.analyses import read_analyses
 from jaxprune.studies.caveats import caveats, state
 from jaxprune.studies.comparisons import Comparison, compare_all
 from jaxprune.studies.criterion import baselines
@@ -14,6 +15,7 @@ from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.measured import Measured, Scores, read_measured
 from jaxprune.studies.published import Finding, published_findings
+from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import StudyResults
 
 FORMAT = 1
@@ -26,6 +28,7 @@ class Summary:
     Attributes:
       state: what is not there, to be read first; empty for a finished study.
       english: the English baseline, if there is one.
+      analyses: those that the study keeps.
     """
 
     study: StudyResults
@@ -37,6 +40,7 @@ class Summary:
     findings: tuple[Finding, ...]
     caveats: tuple[str, ...]
     state: tuple[str, ...]
+    analyses: tuple[Section, ...] = ()
 
 
 def summarise(study: StudyResults) -> Summary:
@@ -56,6 +60,7 @@ def summarise(study: StudyResults) -> Summary:
     against = baselines(study.config, measured)
     comparisons = compare_all(measured, against)
     decisions = decide(study.config, measured, comparisons)
+    analyses, unread = analysis_sections(read_analyses(study.folder), study.folder)
     return Summary(
         study=study,
         measured=measured,
@@ -64,8 +69,9 @@ def summarise(study: StudyResults) -> Summary:
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
         findings=published_findings(measured, comparisons),
-        caveats=caveats(study, measured),
+        caveats=(*unread, *caveats(study, measured)),
         state=state(study),
+        analyses=analyses,
     )
 
 
@@ -96,6 +102,10 @@ def as_json(summary: Summary) -> dict[str, Any]:
         ],
         "findings": [dataclasses.asdict(finding) for finding in summary.findings],
         "caveats": list(summary.caveats),
+        "analyses": [
+            {"kind": of.kind, "folder": of.name, "shows": of.shows, "does_not_show": of.not_shown}
+            for of in summary.analyses
+        ],
         "comparisons": [_comparison(comparison) for comparison in summary.comparisons],
         "values": {
             "dense": {

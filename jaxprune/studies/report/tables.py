@@ -1,22 +1,12 @@
 """The report's tables, for the page and for Markdown."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from jaxprune.studies import wording
 from jaxprune.studies.findings import unit
 from jaxprune.studies.measured import PERPLEXITY, Measure, Scores, Setting
 from jaxprune.studies.report.summary import Summary, estimate
-
-_NOTHING = "\u2013"
-
-
-class Table(NamedTuple):
-    """Columns to the right of the first are numbers."""
-
-    title: str
-    head: list[str]
-    rows: list[list[str]]
+from jaxprune.studies.report.table import NOTHING, Table
 
 
 def tables(summary: Summary) -> list[Table]:
@@ -32,6 +22,7 @@ def tables(summary: Summary) -> list[Table]:
         *_differences(summary),
         *(table for setting in measured.cells if (table := _snr(summary, setting)).rows),
         _ranking(summary),
+        *(table for section in summary.analyses for table in section.tables),
         *_left_out(summary),
     ]
 
@@ -55,7 +46,7 @@ def cost_table(summary: Summary) -> Table:
 
 
 def _optional(value: float | None, show: object) -> str:
-    return _NOTHING if value is None or not callable(show) else str(show(value))
+    return NOTHING if value is None or not callable(show) else str(show(value))
 
 
 def value_with_interval(name: str, scores: Scores, dense: Scores) -> str:
@@ -82,7 +73,7 @@ def _values(summary: Summary, setting: Setting, measure: Measure) -> Table:
 
 
 def _cell(measure: Measure, scores: Scores | None, dense: Scores) -> str:
-    return _NOTHING if scores is None else value_with_interval(measure.name, scores, dense)
+    return NOTHING if scores is None else value_with_interval(measure.name, scores, dense)
 
 
 def _differences(summary: Summary) -> Iterator[Table]:
@@ -122,7 +113,7 @@ def _snr(summary: Summary, setting: Setting) -> Table:
         numbers = [cell.average("snr", "weights", "overall")]
         numbers += [cell.average("snr", "languages", language, "overall") for language in languages]
         if any(number is not None for number in numbers):
-            rows.append([name, *(_NOTHING if number is None else f"{number:.2f}" for number in numbers)])
+            rows.append([name, *(NOTHING if number is None else f"{number:.2f}" for number in numbers)])
     title = f"{setting}: signal-to-noise ratio in dB, of weights and of all blocks' outputs by language"
     return Table(title, ["calibrated on", "weights", *languages], rows)
 
@@ -134,7 +125,7 @@ def _ranking(summary: Summary) -> Table:
             candidate.calibration,
             f"{candidate.loss.value:.3f}",
             f"{candidate.loss.interval[0]:.3f} to {candidate.loss.interval[1]:.3f}",
-            _NOTHING
+            NOTHING
             if candidate is decision.best
             else wording.p_value(candidate.p_best).removeprefix("p ").removeprefix("= "),
             _targets(candidate.targets),
@@ -148,20 +139,10 @@ def _ranking(summary: Summary) -> Table:
 
 def _targets(results: tuple) -> str:
     known = [result for result in results if result.is_met is not None]
-    return f"{sum(result.is_met for result in known)} of {len(results)}" if results else _NOTHING
+    return f"{sum(result.is_met for result in known)} of {len(results)}" if results else NOTHING
 
 
 def _left_out(summary: Summary) -> Iterator[Table]:
     problems = summary.measured.problems
     if problems:
         yield Table("Measured, and left out", ["point", "why"], [[problem.point, problem.what] for problem in problems])
-
-
-def markdown(table: Table) -> str:
-    """Returns a table in Markdown."""
-
-    def line(cells: list[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-    rule = ["---", *["---:"] * (len(table.head) - 1)]
-    return "\n".join(map(line, [table.head, rule, *table.rows]))

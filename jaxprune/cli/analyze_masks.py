@@ -1,0 +1,98 @@
+"""``jaxprune analyze masks``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jaxprune.cli import console, numbers, options
+
+# More are in the file that --out writes.
+_MOST_PAIRS = 15
+
+
+def command(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders that prune wrote, or subfolders of what compare wrote; two or more. Only their masks and "
+            "manifests are read.",
+            metavar="RUN RUN ...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write masks.json and figures to; it must not exist.", show_default=False),
+    ] = None,
+    top: Annotated[
+        int, numbers.whole("How many channels, heads and neurons to name that have lost most.", least=1)
+    ] = 5,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+) -> None:
+    """Compare the masks of several prunings of one model.
+
+    Overlap (intersection over union) of the kept and of the pruned weights of each two runs, overall, by block, by
+    projection and by kernel, each with its level by chance; sparsity of input and output channels; concentration of
+    zeros on attention heads and MLP neurons. Runs that differ in the seed only show the noise that the effect of a
+    language has to exceed.
+
+    [bold]Example:[/]  jaxprune analyze masks compared/de compared/en compared/de+en --out overlap
+    """
+    from jaxprune.checkpoints.output import OutputFolder
+    from jaxprune.jobs import analyze_masks as job
+    from jaxprune.jobs.mask_runs import open_runs
+
+    if out is not None:
+        OutputFolder(out, overwrite=overwrite)
+    opened = open_runs(runs)
+    with console.WorkProgress("masks", job.total_work(opened), unit="kernels") as bar:
+
+        def on_kernel(name: str) -> None:
+            bar.phase(name)
+            bar.advance(1)
+
+        result = job.analyze_masks(opened, out=out, top=top, overwrite=overwrite, on_kernel=on_kernel)
+    if json:
+        console.print_json(result)
+        return
+    for table in tables(result):
+        console.out.print(table)
+    for note in result["notes"]:
+        console.out.print(note, markup=False, highlight=False)
+    if out is not None:
+        console.out.print(f"written: {out}", markup=False, highlight=False)
+
+
+def tables(result: dict[str, Any]) -> list[Any]:
+    """Returns the runs, the overlaps by what differs, and if they are few all pairs."""
+    rows = [
+        [
+            run["label"],
+            f"{run['sparsity']:.2%}",
+            *(_concentration(run["concentration"][kind]) for kind in ("query_heads", "key_value_heads", "neurons")),
+        ]
+        for run in result["runs"]
+    ]
+    title = "Concentration of zeros (Gini coefficient, mean over blocks; in brackets by chance)"
+    tables = [console.table(title, ["run", "pruned", "query heads", "key-value heads", "neurons"], rows)]
+    overlap = result["overlap"]
+    columns = ["kept IoU", "by chance", "pruned IoU", "by chance"]
+    rows = [
+        [", ".join(group["differ"]) or "nothing", str(group["pairs"]), *_measures(group["overall"])]
+        for group in overlap["groups"]
+    ]
+    tables.append(console.table("Overlap, mean over pairs of runs", ["differ in", "pairs", *columns], rows))
+    if len(overlap["pairs"]) <= _MOST_PAIRS:
+        rows = [[f"{pair['a']} / {pair['b']}", *_measures(pair["overall"])] for pair in overlap["pairs"]]
+        tables.append(console.table("Overlap of each pair", ["runs", *columns], rows))
+    return tables
+
+
+def _measures(overlap: dict[str, float | None]) -> list[str]:
+    return ["undefined" if value is None else f"{value:.4f}" for value in overlap.values()]
+
+
+def _concentration(found: dict[str, float] | None) -> str:
+    return "–" if found is None else f"{found['gini']:.4f} ({found['by_chance']:.4f})"

@@ -1,0 +1,134 @@
+"""``jaxprune analyze neurons``."""
+
+from typing import Any
+
+from jaxprune.cli import console, options, state_options
+
+
+def command(
+    models: state_options.Models,
+    texts: options.Texts = None,
+    languages: options.Languages = None,
+    windows: state_options.NumWindows = 16,
+    length: options.Length = 2048,
+    filter_rate: state_options.FilterRate = 0.95,
+    top_rate: state_options.TopRate = 0.01,
+    activation_bar: state_options.ActivationBar = 0.95,
+    silence: state_options.Silence = False,
+    seed: state_options.SilenceSeed = 0,
+    out: state_options.Out = None,
+    overwrite: options.Overwrite = False,
+    mesh: options.Mesh = None,
+    compute_dtype: options.ComputeDtype = None,
+    json: options.Json = False,
+) -> None:
+    """Find the MLP neurons that serve some languages only, and what pruning made of them.
+
+    LAPE is the entropy of a neuron's activation probabilities over languages: low where it is active in few of them.
+    The lowest 1% of the neurons that are active enough are chosen, whatever the text: how many of them are lower than
+    windows of mixed languages can be by chance is said beside it. 1000 tokens of each language are needed at least, so
+    that a probability has a standard error of 1.6% or less; a hundred times as many make a study.
+
+    [bold]Example:[/]  jaxprune analyze neurons sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw
+    --length 512 --out neurons
+    """
+    from jaxprune.analysis.lape import Thresholds
+    from jaxprune.jobs import analyze_neurons as job
+
+    thresholds = Thresholds(filter_rate, top_rate, activation_bar)
+    checkpoints, inputs, chosen, lockstep = state_options.open_states(
+        models,
+        texts,
+        languages,
+        windows=windows,
+        length=length,
+        out=out,
+        overwrite=overwrite,
+        mesh=mesh,
+        compute_dtype=compute_dtype,
+    )
+    work = lockstep.total_work + silence * job.silencing_work(checkpoints, inputs)
+    with console.WorkProgress("neurons", work) as bar:
+        result = job.analyze_neurons(
+            checkpoints,
+            inputs,
+            lockstep,
+            mesh=chosen,
+            thresholds=thresholds,
+            is_causal=silence,
+            seed=seed,
+            out=out,
+            overwrite=overwrite,
+            on_tokens=bar.advance,
+            on_phase=bar.phase,
+        )
+    if json:
+        console.print_json(result)
+        return
+    for table in tables(result):
+        console.out.print(table)
+    for note in result["notes"]:
+        console.out.print(note, markup=False, highlight=False)
+    if out is not None:
+        console.out.print(f"written: {out}", markup=False, highlight=False)
+
+
+def tables(result: dict[str, Any]) -> list[Any]:
+    """Returns the models, the languages, and if it was asked for what silencing did."""
+    models = result["neurons"]
+    rows = [
+        [
+            label,
+            f"{found['specific']:,}",
+            "unknown" if found["by_chance"] is None else f"{found['by_chance']['below']:,}",
+            f"{found['in_all_languages']:,}",
+            _number(found["thresholds"]["lape"]),
+            "–" if found["lape"]["quantiles"] is None else _number(_median(found, result)),
+            *_against_first(found["against_first"]),
+        ]
+        for label, found in models.items()
+    ]
+    title = f"Language-specific neurons (LAPE in nats, at most {result['lape']['highest']:.3f}; in brackets by chance)"
+    columns = ["model", "specific", "below chance", "to all languages", "LAPE up to", "median LAPE", "LAPE distance"]
+    tables = [console.table(title, [*columns, "IoU with first"], rows)]
+    rows = []
+    for language in result["languages"]:
+        row = [language]
+        for found in models.values():
+            row.append(f"{found['languages'][language]['size']:,}")
+            if found["against_first"] is not None:
+                row.append(_overlap(found["against_first"]["languages"][language]))
+        rows.append(row)
+    columns = ["language"]
+    for label, found in models.items():
+        columns += [label] if found["against_first"] is None else [label, "IoU with first"]
+    tables.append(console.table("Neurons of each language (in brackets IoU by chance)", columns, rows))
+    for label, effects in (result["silencing"] or {}).items():
+        rows = [
+            [silenced, f"{of['own']['neurons']:,}", *(_change(of, language) for language in of["own"]["change"])]
+            for silenced, of in effects.items()
+        ]
+        title = f"{label}: change of log perplexity when a language's neurons are silent (in brackets as many others)"
+        tables.append(console.table(title, ["silenced", "neurons", *effects], rows))
+    return tables
+
+
+def _median(found: dict[str, Any], result: dict[str, Any]) -> float:
+    return found["lape"]["quantiles"][result["lape"]["quantiles"].index(0.5)]
+
+
+def _against_first(found: dict[str, Any] | None) -> list[str]:
+    return ["–", "–"] if found is None else [_number(found["lape_distance"]), _overlap(found["specific"])]
+
+
+def _overlap(found: dict[str, Any]) -> str:
+    return "undefined" if found["iou"] is None else f"{found['iou']:.3f} ({found['chance']:.3f})"
+
+
+def _change(effects: dict[str, Any], language: str) -> str:
+    own, others = (effects[which]["change"][language]["value"] for which in ("own", "others"))
+    return f"{own:+.3f} ({others:+.3f})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,127 @@
+"""What the analyses share that send text through several models."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from jaxprune.cli import console, numbers
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from jaxprune.analysis.lockstep import Lockstep
+    from jaxprune.checkpoints.checkpoint import Checkpoint
+    from jaxprune.jobs.state_inputs import StateInputs
+
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        help="Models of one shape, named as for prune; the others are compared with the first, which as a rule is the "
+        "dense one.",
+        metavar="MODEL [MODEL ...]",
+        show_default=False,
+    ),
+]
+NumWindows = Annotated[int, numbers.whole("Windows of evaluation text for each language.", least=1)]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write all numbers and figures to; it must not exist.", show_default=False),
+]
+Sentences = Annotated[
+    str,
+    typer.Option(
+        help="Parallel sentences, on which the split is checked: sample (verses with which nothing was calibrated), "
+        'none, or file:PATH.jsonl with lines like {"de": "..", "en": ".."}.'
+    ),
+]
+NumSentences = Annotated[int, numbers.whole("Sentences for each language, at most.", least=10)]
+Rank = Annotated[
+    int | None,
+    numbers.whole(
+        "Directions of the language-specific subspace. Default: one less than there are languages.",
+        least=1,
+        show_default=False,
+    ),
+]
+FilterRate = Annotated[
+    float,
+    numbers.real(
+        "A chosen neuron is more active in some language than this share of the activation probabilities of all "
+        "neurons and languages."
+    ),
+]
+TopRate = Annotated[
+    float, numbers.real("Share of all neurons that are chosen: those of lowest LAPE that pass the filter.")
+]
+ActivationBar = Annotated[
+    float,
+    numbers.real(
+        "A chosen neuron belongs to the languages in which it is more active than this share of the activation "
+        "probabilities."
+    ),
+]
+Silence = Annotated[
+    bool,
+    typer.Option(
+        "--silence/--no-silence",
+        help="The causal test: silence each language's neurons, and as many others drawn at random, and measure "
+        "perplexity in every language. Takes 1 + 2 x languages further passes over the text for each model.",
+    ),
+]
+SilenceSeed = Annotated[int, numbers.whole("Draws the other neurons that --silence compares with.", least=0)]
+
+
+class States(NamedTuple):
+    """Models that are open, before their embeddings."""
+
+    checkpoints: "list[Checkpoint]"
+    inputs: "StateInputs"
+    mesh: "Mesh"
+    lockstep: "Lockstep"
+
+
+def open_states(
+    models: list[str],
+    texts: str | None,
+    languages: str | None,
+    *,
+    windows: int,
+    length: int,
+    out: Path | None,
+    overwrite: bool,
+    mesh: str | None,
+    compute_dtype: str | None,
+    sentences: str = "none",
+    num_sentences: int = 0,
+) -> States:
+    """Checks what was asked for, cheap things first, and opens it.
+
+    Raises:
+      RequestError: it makes no sense, or a model or text is missing.
+    """
+    from jaxprune.checkpoints import open_checkpoint
+    from jaxprune.checkpoints.output import OutputFolder
+    from jaxprune.data import check_texts
+    from jaxprune.jobs.settings import parse_compute_dtype
+    from jaxprune.jobs.state_inputs import open_lockstep, parse_compared, prepare_states
+    from jaxprune.sharding import make_mesh, parse_mesh
+    from jaxprune.tasks.parallel import check_reference
+
+    asked = parse_compared(texts, languages)
+    assert texts is not None
+    check_texts(texts)
+    check_reference(sentences)
+    if out is not None:
+        OutputFolder(out, overwrite=overwrite)
+    sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)
+    if sizes is not None:
+        make_mesh(sizes)
+    with console.working(f"opening {', '.join(models)}"):
+        checkpoints = [open_checkpoint(model) for model in models]
+    with console.working("tokenizing"):
+        inputs = prepare_states(
+            checkpoints, texts, asked, windows=windows, length=length, sentences=sentences, num_sentences=num_sentences
+        )
+    chosen = make_mesh(sizes, inputs.num_windows)
+    return States(checkpoints, inputs, chosen, open_lockstep(checkpoints, inputs, mesh=chosen, compute_dtype=dtype))

@@ -1,0 +1,90 @@
+"""What the masks of a study's prunings show, in words and as a table."""
+
+import itertools
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jaxprune.analysis.overlap import above_chance
+from jaxprune.studies import wording
+from jaxprune.studies.report.table import NOTHING, Table
+
+_FACTORS = {"languages": "the language of calibration", "seed": "the seed", "method": "the method"}
+
+
+def mask_words(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what they show, and what not."""
+    agreements = {differ: values for differ in _FACTORS if (values := list(_agreements(result, differ)))}
+    if not agreements:
+        shows = "No two of these prunings differ in one thing only."
+    else:
+        told = [
+            f"in {_FACTORS[differ]} agree to {statistics.fmean(values):.3f} ({wording.count(len(values), 'pair')})"
+            for differ, values in agreements.items()
+        ]
+        shows = (
+            "On a scale from 0 (as much as chance gives) to 1 (the same weights are kept), prunings that differ only "
+            f"{wording.names(told)}."
+        )
+    shows += _language_beyond_seed(result)
+    zeros = [
+        f"{kind.replace('_', ' ')} {statistics.fmean(of['gini'] for of in found):.3f} "
+        f"(by chance {statistics.fmean(of['by_chance'] for of in found):.3f})"
+        for kind in ("query_heads", "neurons")
+        if (found := [run["concentration"][kind] for run in result["runs"] if run["concentration"][kind]])
+    ]
+    if zeros:
+        shows += f" Zeros concentrate (Gini coefficient, 0 is alike on all): {wording.names(zeros)}."
+    not_shown = (
+        "Masks say which weights were kept, not what they do: prunings that keep different weights can compute much "
+        "the same, and a method that adjusts the weights it keeps changes more than its mask."
+    )
+    if "seed" not in agreements:
+        not_shown += (
+            " No two of them differ in the seed only, so how much another sample of the same text would change is not "
+            "known here."
+        )
+    return shows, not_shown
+
+
+def mask_table(result: Mapping[str, Any]) -> Table:
+    """Returns agreements by what differs."""
+    rows = [
+        [
+            ", ".join(group["differ"]) or "nothing",
+            str(group["pairs"]),
+            *(NOTHING if value is None else f"{value:.4f}" for value in group["overall"].values()),
+        ]
+        for group in result["overlap"]["groups"]
+    ]
+    head = ["masks: pairs that differ in", "pairs", "IoU of kept", "by chance", "IoU of pruned", "by chance"]
+    return Table("Overlap of masks", head, rows)
+
+
+def _agreements(result: Mapping[str, Any], differ: str, method: str | None = None) -> Iterator[float]:
+    methods = {run["label"]: run["method"] for run in result["runs"]}
+    for pair in result["overlap"]["pairs"]:
+        if pair["differ"] == [differ] and method in (None, methods[pair["a"]]):
+            agreement = above_chance(pair["overall"]["kept_iou"], pair["overall"]["kept_chance"])
+            if agreement is not None:
+                yield agreement
+
+
+def _language_beyond_seed(result: Mapping[str, Any]) -> str:
+    """Returns whether prunings of different languages agree less than those of different seeds, method by method."""
+    less = total = 0
+    for method in dict.fromkeys(run["method"] for run in result["runs"]):
+        languages, seeds = (list(_agreements(result, differ, method)) for differ in ("languages", "seed"))
+        found = [language < seed for language, seed in itertools.product(languages, seeds)]
+        less, total = less + sum(found), total + len(found)
+    if not total:
+        return ""
+    share = less / total
+    what = (
+        "so the language decides about weights beyond what another sample of the same text does"
+        if share > 0.95
+        else "so the language decides about few weights that another sample of the same text would not change as well"
+        if share < 0.6
+        else "so most of it is more than another sample of the same text changes"
+    )
+    return f" Of two languages the masks agree less than of two seeds in {less} of {total} comparisons: {what}."

@@ -1,0 +1,130 @@
+"""What the neurons of a study's models show, in words and as a table."""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from jaxprune.studies import wording
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.report.table import NOTHING, Table
+
+
+def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what they show, and what not."""
+    models = result["neurons"]
+    dense, *pruned = models.values()
+    sizes = [f"{language_of(code).english} {of['size']:,}" for code, of in dense["languages"].items() if of["size"]]
+    told = [
+        f"{dense['specific']:,} of {result['blocks'] * result['neurons_per_block']:,} neurons of the first model are "
+        f"specific to a language or some ({wording.names(sizes)}; one can belong to several)."
+    ]
+    if dense["by_chance"] is not None:
+        told.append(
+            f"{dense['by_chance']['below']:,} of them have a lower LAPE than any neuron has among as many mixtures of "
+            "all languages, which is what chance gives."
+        )
+    overlaps = [of["against_first"]["specific"] for of in pruned if of["against_first"]["specific"]["iou"] is not None]
+    if overlaps:
+        ious, chance = [of["iou"] for of in overlaps], statistics.fmean(of["chance"] for of in overlaps)
+        told.append(
+            f"After pruning, {min(ious):.2f} to {max(ious):.2f} of the set is the same (intersection over union; "
+            f"chance {chance:.3f}), and {_sign(pruned)}."
+        )
+    told.append(_silencing(result))
+    not_shown = (
+        f"{result['thresholds']['top_rate']:.0%} of all neurons are chosen at most, whatever the text, so their number "
+        "alone says nothing. That a neuron is active for few languages does not say that they need it: silencing tests "
+        f"that, on {wording.count(min(of['windows'] for of in result['languages'].values()), 'window')} of a language, "
+        "by perplexity and not by tasks."
+        if result["silencing"]
+        else "The share of neurons that is chosen is set beforehand, so their number alone says nothing. That a neuron "
+        "is active for few languages does not say that they need it: that was not tested here (--silence does)."
+    )
+    return " ".join(filter(None, told)), not_shown
+
+
+def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
+    """Returns each model's neurons, and what silencing does."""
+    languages = list(result["languages"])
+    rows = [
+        [
+            label,
+            f"{of['specific']:,}",
+            NOTHING if of["by_chance"] is None else f"{of['by_chance']['below']:,}",
+            *_against_first(of["against_first"]),
+            *(f"{of['languages'][language]['size']:,}" for language in languages),
+        ]
+        for label, of in result["neurons"].items()
+    ]
+    head = ["neurons", "specific", "below chance", "IoU with first", "LAPE distance", *languages]
+    tables = [Table("Language-specific neurons", head, rows)]
+    rows = [
+        [f"{label} · {silenced} silenced", f"{of['own']['neurons']:,}", *(_change(of, code) for code in languages)]
+        for label, effects in (result["silencing"] or {}).items()
+        for silenced, of in effects.items()
+    ]
+    if rows:
+        title = "Silenced neurons: change of log perplexity in nats a token (in brackets: as many others)"
+        tables.append(Table(title, ["model", "neurons", *languages], rows))
+    return tables
+
+
+def _sign(pruned: Any) -> str:
+    shifts = [of["against_first"]["lape_median_shift"] for of in pruned]
+    known = [shift for shift in shifts if shift is not None]
+    if not known:
+        return "LAPE cannot be compared"
+    mean = statistics.fmean(known)
+    if abs(mean) < 0.001:
+        return "the median LAPE stays where it was"
+    what = "neurons serve languages more evenly" if mean > 0 else "neurons serve languages less evenly"
+    return f"the median LAPE moves by {wording.signed(mean, 3)} nats ({what})"
+
+
+def _silencing(result: Mapping[str, Any]) -> str:
+    """Returns whose text suffers in the first model, and in short in the others."""
+    told = []
+    for label, effects in (result["silencing"] or {}).items():
+        own, elsewhere, random, most = _effects(effects)
+        if told:
+            told.append(f"{label} {own} ({elsewhere}; {random}; {most} of {len(effects)})")
+            continue
+        told.append(
+            f"Silencing a language\u2019s neurons changes its own log perplexity by {own} nats a token on average in "
+            f"{label} (that of other languages by {elsewhere}, and as many other neurons its own by {random}), and "
+            f"hurts the language itself most for {most} of {wording.count(len(effects), 'language')}"
+        )
+    return f"{'; likewise '.join(filter(None, [told[0], '; '.join(told[1:])]))}." if told else ""
+
+
+def _effects(effects: Mapping[str, Any]) -> tuple[str, str, str, int]:
+    """Returns the mean change of the silenced languages, of the others, of the silenced with other neurons.
+
+    And how many languages suffer most from the silence of their own neurons.
+    """
+    changes = {language: of["own"]["change"] for language, of in effects.items()}
+    own = [of[language]["value"] for language, of in changes.items()]
+    elsewhere = [of[code]["value"] for language, of in changes.items() for code in of if code != language]
+    random = [of["others"]["change"][language]["value"] for language, of in effects.items()]
+    most = sum(
+        of[language]["value"] == max(found["value"] for found in of.values()) for language, of in changes.items()
+    )
+    mean_own, mean_elsewhere, mean_random = (
+        wording.signed(statistics.fmean(values), 3) for values in (own, elsewhere, random)
+    )
+    return mean_own, mean_elsewhere, mean_random, most
+
+
+def _against_first(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return [NOTHING, NOTHING]
+    overlap, distance = found["specific"], found["lape_distance"]
+    return [
+        NOTHING if overlap["iou"] is None else f"{overlap['iou']:.3f} ({overlap['chance']:.3f})",
+        NOTHING if distance is None else f"{distance:.3f}",
+    ]
+
+
+def _change(effects: Mapping[str, Any], language: str) -> str:
+    own, others = (effects[which]["change"][language]["value"] for which in ("own", "others"))
+    return f"{wording.signed(own, 3)} ({wording.signed(others, 3)})"

@@ -1,0 +1,171 @@
+"""What the hidden states of a study's models show, in words and as a table."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxprune.studies import wording
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.report.table import NOTHING, Table
+
+_SPLIT = ("agnostic", "specific")
+
+Model = Mapping[str, Any]
+
+
+def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns what they show, and what not."""
+    dense, *pruned = result["models"]
+    told = [_checks(result, dense), _parts(pruned), _own_language(pruned, result["languages"])]
+    kept = [value for model in pruned if (value := _over_blocks(model, _squared_cosine)) is not None]
+    if kept:
+        stable = [block["stability"] for block in dense["blocks"] if block["stability"] is not None]
+        halves = f" (two halves of the text: {statistics.fmean(stable):.3f})" if stable else ""
+        told.append(
+            "Where the language-specific subspace lies is what pruning changes least: the mean squared cosine to the "
+            f"dense model's is {min(kept):.3f} to {max(kept):.3f}{halves}."
+            if min(kept) > 0.9
+            else "The language-specific subspace itself turns: the mean squared cosine to the dense model's is "
+            f"{min(kept):.3f} to {max(kept):.3f}{halves}."
+        )
+    fewest = min(result["tokens"].values())
+    not_shown = (
+        "A signal-to-noise ratio says how much of a part is disturbed, not whether a task needs what is disturbed. The "
+        f"split is linear, has {wording.count(result['rank'], 'direction')} for {len(result['languages'])} languages, "
+        f"and was found on {fewest:,} tokens of each from {result['texts']}; other text and more languages would give "
+        "another."
+    )
+    return " ".join(filter(None, told)), not_shown
+
+
+def subspace_table(result: Mapping[str, Any]) -> Table:
+    """Returns each model's means over blocks and languages."""
+    rows = [
+        [
+            model["label"],
+            f"{100 * statistics.fmean(map(_share, model['blocks'])):.1f} %",
+            _shown(_over_blocks(model, _squared_cosine), ".3f"),
+            *(_shown(_over_blocks(model, _ratio(part)), ".2f") for part in _SPLIT),
+            *(_shown(_over_blocks(model, _check("retrieval", part)), ".3f") for part in ("whole", "agnostic")),
+            *(_shown(_over_blocks(model, _check("identification", part)), ".3f") for part in ("specific", "agnostic")),
+        ]
+        for model in result["models"]
+    ]
+    head = [
+        "latent subspaces (mean over blocks)", "energy, specific", "subspace kept", "SNR agnostic (dB)",
+        "SNR specific (dB)", "retrieval: whole", "agnostic", "identified: specific", "agnostic",
+    ]  # fmt: skip
+    return Table("Latent subspaces", head, rows)
+
+
+def _checks(result: Mapping[str, Any], dense: Model) -> str:
+    """Returns whether the split means what it says."""
+    blocks = [block["sentences"] for block in dense["blocks"] if block["sentences"]]
+    if not blocks:
+        return ""
+    better = sum(_mean(of["retrieval"]["agnostic"]) > _mean(of["retrieval"]["whole"]) for of in blocks)
+    agnostic, whole = (
+        statistics.fmean(_mean(of["retrieval"][part]) for of in blocks) for part in ("agnostic", "whole")
+    )
+    known, unknown = (statistics.fmean(_mean(of["identification"][part]) for of in blocks) for part in _SPLIT[::-1])
+    sentences = min(result["sentences"].values())
+    verdict = "The split means what it says" if better > 0.75 * len(blocks) else "The split has to be read with care"
+    return (
+        f"{verdict}: in the dense model the language-agnostic part of hidden states finds a sentence\u2019s "
+        f"translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} against "
+        f"{whole:.2f} on average; chance {1 / sentences:.3f}), and the language-specific part tells the language in {known:.0%} of "
+        f"cases, the agnostic part in {unknown:.0%} (chance {1 / len(result['languages']):.0%})."
+    )
+
+
+def _parts(pruned: Sequence[Model]) -> str:
+    """Returns which part pruning disturbs more."""
+    lower = total = 0
+    gaps = []
+    for model in pruned:
+        for block in model["blocks"]:
+            agnostic, specific = (_ratio(part)(block) for part in _SPLIT)
+            if agnostic is not None and specific is not None:
+                lower, total = lower + (agnostic < specific), total + 1
+                gaps.append(specific - agnostic)
+    if not total:
+        return ""
+    gap = statistics.fmean(gaps)
+    which = "what languages share" if gap > 0 else "what tells languages apart"
+    return (
+        f"Pruning disturbs {which} more: over all prunings, the signal-to-noise ratio of the agnostic part is "
+        f"{abs(gap):.1f} dB {'below' if gap > 0 else 'above'} that of the specific part, and lower in {lower} of "
+        f"{total} blocks."
+    )
+
+
+def _own_language(pruned: Sequence[Model], languages: Sequence[str]) -> str:
+    """Returns what calibration on a language, in place of English, does for its own hidden states."""
+    english = {_setting(model): model for model in pruned if _calibrated_on(model) == "en"}
+    gains: dict[str, list[float]] = {part: [] for part in _SPLIT}
+    told = []
+    for model in pruned:
+        language, other = _calibrated_on(model), english.get(_setting(model))
+        if language == "en" or language not in languages or other is None:
+            continue
+        for part in _SPLIT:
+            own, with_english = (_over_blocks(of, _ratio(part, language)) for of in (model, other))
+            if own is not None and with_english is not None:
+                gains[part].append(own - with_english)
+        told.append(language)
+    if not gains["agnostic"] or not gains["specific"]:
+        return ""
+    agnostic, specific = (statistics.fmean(gains[part]) for part in _SPLIT)
+    names = wording.names([language_of(code).english for code in dict.fromkeys(told)])
+    return (
+        f"Calibration on the language itself in place of English ({names}; {wording.count(len(told), 'pruning')}) "
+        f"changes that language\u2019s ratio by {wording.signed(specific)} dB in the specific and "
+        f"{wording.signed(agnostic)} dB in the agnostic part."
+    )
+
+
+def _calibrated_on(model: Model) -> str:
+    return (model["pruned"] or {}).get("languages", "")
+
+
+def _setting(model: Model) -> tuple[str, ...]:
+    how = model["pruned"] or {}
+    return tuple(how.get(factor, "") for factor in ("method", "pattern", "seed"))
+
+
+def _over_blocks(model: Model, value: Any) -> float | None:
+    values = [value(block) for block in model["blocks"]]
+    return None if not values or None in values else statistics.fmean(values)
+
+
+def _share(block: Mapping[str, Any]) -> float:
+    return _mean(block["specific_share"])
+
+
+def _squared_cosine(block: Mapping[str, Any]) -> float | None:
+    return None if block["change"] is None else block["change"]["squared_cosine"]
+
+
+def _ratio(part: str, language: str | None = None) -> Any:
+    """Returns a function that gives a block's ratio in a part, of one language or as the mean over all."""
+
+    def of_block(block: Mapping[str, Any]) -> float | None:
+        if block["change"] is None:
+            return None
+        by_language = block["change"]["snr_db"]
+        values = [by_language[name][part] for name in ([language] if language else by_language)]
+        return None if None in values else statistics.fmean(values)
+
+    return of_block
+
+
+def _check(which: str, part: str) -> Any:
+    return lambda block: _mean(block["sentences"][which][part]) if block["sentences"] else None
+
+
+def _mean(by_language: Mapping[str, float]) -> float:
+    return statistics.fmean(by_language.values())
+
+
+def _shown(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)

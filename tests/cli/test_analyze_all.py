@@ -1,0 +1,65 @@
+"""``jaxprune analyze all``: the numbers of the three commands, from one pass of the text."""
+
+import json
+
+import pytest
+
+from jaxprune.cli.app import main
+from tests.cli.run import kept_logging, run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, tiny):
+    folder = tmp_path_factory.mktemp("runs")
+    for name, pattern in (("third", "0.33"), ("half", "0.5")):
+        request = ["prune", str(tiny), str(folder / name), "--method", "magnitude", "--pattern", pattern]
+        with kept_logging(), pytest.raises(SystemExit) as exit_:
+            main(request)
+        assert not exit_.value.code
+    return folder
+
+
+def asked(texts, *more):
+    return ["--texts", texts, "--languages", "de,en,sw", "--length", 64, *more]
+
+
+def numbers(result):
+    return {key: value for key, value in result.items() if key != "seconds"}
+
+
+def test_together_they_are_what_they_are_alone(capsys, tmp_path, tiny, runs, texts):
+    models = [tiny, runs / "third", runs / "half"]
+    out = tmp_path / "analysis"
+    more = ["--sentences", "none"]
+    done = run(capsys, "analyze", "all", *models, *asked(texts, *more, "--out", out, "--json"))
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert set(found) == {"masks", "subspaces", "neurons"}
+    alone = {
+        "masks": ["masks", *models[1:], "--json"],
+        "subspaces": ["subspaces", *models, *asked(texts, *more, "--json")],
+        "neurons": ["neurons", *models, *asked(texts, "--json")],
+    }
+    for kind, request in alone.items():
+        written = json.loads((out / kind / f"{kind}.json").read_text(encoding="utf-8"))
+        assert written == found[kind]
+        assert numbers(written) == numbers(json.loads(run(capsys, "analyze", *request).out))
+        assert list((out / kind).glob("*.png"))
+
+
+def test_a_table_for_each_part(capsys, tiny, runs, texts):
+    done = run(capsys, "analyze", "all", tiny, runs / "half", *asked(texts, "--sentences", "none"))
+    assert done.status == 0, done.err
+    assert "Masks are left out: fewer than two of the models were pruned by jaxprune." in done.out
+    for heading in ("Latent subspaces", "Neurons", "subspace kept", "Language-specific neurons"):
+        assert heading in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(["--languages", "de"], "name two or more"), (["--rank", 3], "rank"), (["--top-rate", 0], "--top-rate is 0.0")],
+)
+def test_wrong_requests_end_with_2_and_a_sentence(capsys, tiny, texts, more, said):
+    done = run(capsys, "analyze", "all", tiny, *asked(texts, *more))
+    assert done.status == 2
+    assert said in " ".join(done.err.split())
