@@ -73,8 +73,8 @@ def _checks(result: Mapping[str, Any], dense: Model) -> str:
     return (
         f"{verdict}: in the dense model the language-agnostic part of hidden states finds a sentence\u2019s "
         f"translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} against "
-        f"{whole:.2f} on average; chance {1 / sentences:.3f}), and the language-specific part tells the language in {known:.0%} of "
-        f"cases, the agnostic part in {unknown:.0%} (chance {1 / len(result['languages']):.0%})."
+        f"{whole:.2f} on average; chance {1 / sentences:.3f}), and the language-specific part tells the language in "
+        f"{known:.0%} of cases, the agnostic part in {unknown:.0%} (chance {1 / len(result['languages']):.0%})."
     )
 
 
