@@ -9,6 +9,7 @@ import scipy.special
 import scipy.stats
 
 from jaxprune.data.windows import Windows
+from jaxprune.evaluation import likelihood
 from jaxprune.evaluation import perplexity as subject
 from jaxprune.models import FAMILIES, build_model
 from jaxprune.models.causal_lm import block_section
@@ -68,6 +69,24 @@ def test_equals_a_log_softmax_in_float64(model_type, logits, monkeypatch):
         assert np.log(found[language].interval) == pytest.approx(wanted, rel=1e-4)
     assert found["de"].bits_per_byte == pytest.approx(found["de"].nats_per_token * 36 / math.log(2) / 100)
     assert found["sw"].bits_per_byte is None
+
+
+@pytest.mark.parametrize("sizes", [{"data": 1, "model": 1}, {"data": 2, "model": 1}, {"data": 1, "model": 2}])
+def test_a_vocabulary_in_tiles_is_the_same_on_every_mesh(sizes, monkeypatch):
+    """Tiles that do not divide the words; where weights are spread, all words stay together."""
+    model, weights = setup("gemma3_text")
+    tokens = np.random.default_rng(1).integers(0, model.config.vocab_size, (4, 9)).astype(np.int32)
+    windows = {"de": Windows(tokens, None)}
+
+    def score(tile):
+        monkeypatch.setitem(likelihood._TILE, "cpu", tile)
+        mesh = make_mesh(sizes)
+        assert likelihood.words_at_a_time(model, mesh) == (tile if sizes["model"] == 1 else model.config.vocab_size)
+        scored = subject.score_windows(weights.__getitem__, model, windows, mesh=mesh, dtype=np.dtype("float32"))
+        return scored["de"].nats_N
+
+    assert model.config.vocab_size % 25
+    np.testing.assert_allclose(score(25), score(model.config.vocab_size), rtol=1e-6)
 
 
 def test_hidden_states_may_lie_in_a_file():
