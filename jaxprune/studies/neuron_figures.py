@@ -80,9 +80,10 @@ def blocks_figure(result: Mapping[str, Any]) -> Any:
         axes.set_xlabel("block (0 is next to the embedding)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
         axes.set_title(label, fontsize=10)
         axes.grid(alpha=0.3)
+    # Panels share it, and a limit that is set while some are empty does not grow.
+    panels[0].set_ylim(bottom=0)
     for row in grid:
         row[0].set_ylabel(f"own neurons (of {result['neurons_per_block']:,})")
     figure.suptitle("At which depth each language has neurons of its own", fontsize=10, x=0.01, ha="left")

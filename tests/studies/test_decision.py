@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxprune.studies import comparisons
 from jaxprune.studies.comparisons import compare_all
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import decide
@@ -158,16 +159,18 @@ def verdicts(made, folder):
     ]
 
 
-def test_noise_shows_none_of_the_published_findings(tmp_path):
+def test_noise_shows_none_of_the_published_findings(tmp_path, monkeypatch):
     """Whole studies in which all calibrations and methods are alike; one in twenty verdicts may be an accident."""
+    # Six whole studies: what is tested is how they are judged, not the last digit of an interval.
+    monkeypatch.setattr(comparisons, "RESAMPLES", 200)
     found = []
-    for seed in range(12):
+    for seed in range(6):
         made = study(Truth(), seed=seed, tasks=("exams",), methods=["wanda", "sparsegpt"])
         for result in made.results.values():
             result.pop("snr", None)
         found += verdicts(made, tmp_path / str(seed))
     claimed = [verdict for verdict in found if verdict in ("shown", "partly shown")]
-    assert len(claimed) <= 4, found
+    assert len(claimed) <= 3, found
 
 
 def test_too_few_items_do_not_show_that_tasks_gain_nothing(tmp_path):

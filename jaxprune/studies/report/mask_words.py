@@ -19,12 +19,12 @@ def mask_words(result: Mapping[str, Any]) -> tuple[str, str]:
         shows = "No two of these prunings differ in one thing only."
     else:
         told = [
-            f"in {_FACTORS[differ]} agree to {statistics.fmean(values):.3f} ({wording.count(len(values), 'pair')})"
+            f"to {statistics.fmean(values):.3f} if that is {_FACTORS[differ]} ({wording.count(len(values), 'pair')})"
             for differ, values in agreements.items()
         ]
         shows = (
-            "On a scale from 0 (as much as chance gives) to 1 (the same weights are kept), prunings that differ only "
-            f"{wording.names(told)}."
+            "On a scale from 0 (as much as chance gives) to 1 (the same weights are kept), prunings that differ in one "
+            f"thing agree {wording.names(told)}."
         )
     shows += _language_beyond_seed(result)
     zeros = [
@@ -87,4 +87,5 @@ def _language_beyond_seed(result: Mapping[str, Any]) -> str:
         if share < 0.6
         else "so most of it is more than another sample of the same text changes"
     )
-    return f" Of two languages the masks agree less than of two seeds in {less} of {total} comparisons: {what}."
+    comparisons = wording.count(total, "comparison")
+    return f" Of two languages the masks agree less than of two seeds in {less} of {comparisons}: {what}."

@@ -16,19 +16,19 @@ def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
     sizes = [f"{language_of(code).english} {of['size']:,}" for code, of in dense["languages"].items() if of["size"]]
     told = [
         f"{dense['specific']:,} of {result['blocks'] * result['neurons_per_block']:,} neurons of the first model are "
-        f"specific to a language or some ({wording.names(sizes)}; one can belong to several)."
+        f"specific to one language or several ({wording.names(sizes)})."
     ]
     if dense["by_chance"] is not None:
         told.append(
-            f"{dense['by_chance']['below']:,} of them have a lower LAPE than any neuron has among as many mixtures of "
-            "all languages, which is what chance gives."
+            f"By chance, that is among as many random mixtures of all languages, no neuron has as low a LAPE as "
+            f"{dense['by_chance']['below']:,} of them."
         )
     overlaps = [of["against_first"]["specific"] for of in pruned if of["against_first"]["specific"]["iou"] is not None]
     if overlaps:
         ious, chance = [of["iou"] for of in overlaps], statistics.fmean(of["chance"] for of in overlaps)
         told.append(
-            f"After pruning, {min(ious):.2f} to {max(ious):.2f} of the set is the same (intersection over union; "
-            f"chance {chance:.3f}), and {_sign(pruned)}."
+            f"The set that a pruned model has overlaps with it by {min(ious):.2f} to {max(ious):.2f} (intersection "
+            f"over union; by chance {chance:.3f}), and {_sign(pruned)}."
         )
     told.append(_silencing(result))
     not_shown = (

@@ -25,7 +25,7 @@ def test_masks_without_seeds_say_that_noise_is_not_known(tmp_path):
     found = made_analyses.masks(tmp_path)
     pairs = [pair for pair in found["overlap"]["pairs"] if pair["differ"] == ["languages"]]
     shows, not_shown = mask_words({**found, "overlap": {**found["overlap"], "pairs": pairs}})
-    assert "in the language of calibration agree to" in shows
+    assert "if that is the language of calibration (2 pairs)." in shows
     assert "comparisons" not in shows
     assert "is not known here" in not_shown
 
@@ -68,16 +68,16 @@ def test_a_model_alone_is_told_of_without_comparisons():
     assert "Pruning" not in shows
     alone = made_analyses.neurons()
     alone["neurons"] = {"dense": alone["neurons"]["dense"]}
-    assert "After pruning" not in neuron_words(alone)[0]
+    assert "overlaps with it" not in neuron_words(alone)[0]
 
 
 def test_neurons_and_their_silence_are_told():
     found = made_analyses.neurons()
     shows, not_shown = neuron_words(found)
     assert shows.startswith("12 of 200 neurons of the first model are specific")
-    assert "(German 4, English 4 and Swahili 4; one can belong to several)" in shows
-    assert "12 of them have a lower LAPE than any neuron has among as many mixtures" in shows
-    assert "1.00 to 1.00 of the set is the same" in shows
+    assert "several (German 4, English 4 and Swahili 4)" in shows
+    assert "no neuron has as low a LAPE as 12 of them" in shows
+    assert "overlaps with it by 1.00 to 1.00" in shows
     assert "by +0.800 nats a token on average in dense (that of other languages by +0.050" in shows
     assert "as many other neurons its own by +0.010), and hurts the language itself most for 3 of 3 languages" in shows
     assert shows.endswith("; likewise de · wanda +0.800 (+0.050; +0.010; 3 of 3).")
