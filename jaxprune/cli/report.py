@@ -37,6 +37,9 @@ def command(
         if setting != shown:
             console.out.print(setting, style="bold", markup=False, highlight=False)
             shown = setting
+            for of in found["for_all"]:
+                if (of["method"], of["pattern"]) == (answer["method"], answer["pattern"]):
+                    console.out.print(of["text"], markup=False, highlight=False, soft_wrap=True)
         console.out.print(answer["text"], markup=False, highlight=False, soft_wrap=True)
     if not found["answers"]:
         console.out.print("No language has two calibrations to choose from yet.", highlight=False)

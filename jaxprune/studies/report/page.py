@@ -72,6 +72,7 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
             {
                 "name": str(setting),
                 "lead": lead(summary, setting),
+                "for_all": [of.text for of in summary.for_all if of.setting == setting],
                 "cards": [_card(given, colours) for given in summary.answers if given.setting == setting],
             }
             for setting in summary.measured.cells
@@ -201,6 +202,7 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     parts.append("## The answer")
     for setting in summary.measured.cells:
         parts += [f"### {setting}", lead(summary, setting)]
+        parts += [of.text for of in summary.for_all if of.setting == setting]
         parts += [f"- {given.text}" for given in summary.answers if given.setting == setting]
     parts += [criterion_text(summary), "## What the published study found, and this one"]
     parts.append("\n".join(f"- {one.claim} **{one.verdict}.** {one.evidence}" for one in summary.findings))

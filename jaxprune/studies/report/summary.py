@@ -13,6 +13,7 @@ from jaxprune.studies.comparisons import Comparison, compare_all
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.findings import Answer, answer, target_text
+from jaxprune.studies.for_all import ForAll, for_all
 from jaxprune.studies.measured import Measured, Scores, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
@@ -28,6 +29,7 @@ class Summary:
     Attributes:
       state: what is not there, to be read first; empty for a finished study.
       english: the English baseline, if there is one.
+      for_all: the calibration that all languages together should have, by setting.
       analyses: those that the study keeps.
     """
 
@@ -37,6 +39,7 @@ class Summary:
     comparisons: tuple[Comparison, ...]
     decisions: tuple[Decision, ...]
     answers: tuple[Answer, ...]
+    for_all: tuple[ForAll, ...]
     findings: tuple[Finding, ...]
     caveats: tuple[str, ...]
     state: tuple[str, ...]
@@ -68,6 +71,7 @@ def summarise(study: StudyResults) -> Summary:
         comparisons=comparisons,
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
+        for_all=for_all(decisions),
         findings=published_findings(measured, comparisons),
         caveats=(*unread, *caveats(study, measured)),
         state=state(study),
@@ -99,6 +103,10 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "answers": [
             {**_of(given.setting), **_plain(given), "text": given.text, "decision": _decision(decision)}
             for given, decision in zip(summary.answers, summary.decisions, strict=True)
+        ],
+        "for_all": [
+            {**_of(of.setting), "languages": list(of.languages), "losses": dict(of.losses), "text": of.text}
+            for of in summary.for_all
         ],
         "findings": [dataclasses.asdict(finding) for finding in summary.findings],
         "caveats": list(summary.caveats),
