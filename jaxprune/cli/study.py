@@ -211,7 +211,8 @@ def _is_measured(result: Any) -> bool:
 def _cells(measured: list[Mapping[str, Any]], languages: tuple[str, ...]) -> list[str]:
     cells = []
     for language in languages:
-        nats = [of[language]["nats_per_token"] for of in measured if of.get(language)]
-        mean = statistics.fmean(nats) if nats and None not in nats else math.inf
+        nats = [of[language].get("nats_per_token") for of in measured if of.get(language)]
+        # No number is written where it would be infinite.
+        mean = statistics.fmean(nats) if all(isinstance(number, int | float) for number in nats) and nats else math.inf
         cells.append(f"{math.exp(mean):.4g}" if mean < 700 else "inf")
     return cells

@@ -188,6 +188,23 @@ def test_a_study_with_holes_says_so_first(capsys, tmp_path, monkeypatch):
     assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).lower().replace("finance", "")
 
 
+def test_results_that_were_edited_do_not_stop_the_others(capsys, tmp_path):
+    made = planted(seeds=(0,))
+    made.results["wanda_0.5_de_seed0"]["point"] = {}
+    del made.results["wanda_0.5_ar_seed0"]["point"]
+    out = made.write(tmp_path / "out")
+    done = run(capsys, "report", out)
+    assert done.status == 0, done.err
+    told = " ".join(done.err.split())
+    assert "2 points of 5 did not come out and count nowhere: wanda_0.5_ar_seed0 (result: " in told
+    assert told.count("to judge by its point") == 2
+    path = out / "dense" / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tasks": {"x": {}}}))
+    refused = run(capsys, "report", out, "--overwrite")
+    assert refused.status == 2
+    assert "has it as damaged" in " ".join(refused.err.split())
+
+
 @pytest.mark.parametrize("case", ["empty", "no dense", "dense failed", "nothing done"])
 def test_nothing_to_compare_is_refused(capsys, tmp_path, case):
     out = tmp_path / "out"

@@ -12,8 +12,14 @@ from jaxprune.studies.results import read_study
 from tests.studies.test_config import SOUND, load
 
 
+POINT = {"calibration": "en", "mixture": {"en": 64}, "method": "wanda", "settings": {}, "pattern": "0.5", "seed": 0}
+SCORE = {"metrics": {"acc": {"value": 0.5, "interval": [0.4, 0.6]}}, "baselines": {"chance": 0.5, "overlap": None}}
+TASK = {"ability": "knowledge", "headline": "acc", "languages": {"de": SCORE}}
+
+
 def result(name, **more):
-    return {"format": 1, "id": name, "status": "done", "error": None, "seconds": {}, "perplexity": {}, **more}
+    sound = {"status": "done", "error": None, "seconds": {}, "perplexity": {}, "point": POINT}
+    return {"format": 1, "id": name, **sound, **more}
 
 
 @pytest.fixture
@@ -68,6 +74,30 @@ def test_each_point_is_what_it_is(out):
     (done / "items.npz").write_bytes(b"PK")
     with pytest.raises(RequestError, match="is damaged"):
         by_name["wanda_0.5_en_seed0"].items()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("point", None),
+        ("point", {}),
+        ("point", {**POINT, "mixture": {"en": "64"}}),
+        ("point", {**POINT, "settings": []}),
+        ("perplexity", {"de": 1.5}),
+        ("snr", {"languages": {"de": {"blocks": {"first": 1.0}}}}),
+        ("tasks", {"exams": {}}),
+        ("tasks", {"exams": {**TASK, "languages": {"de": {**SCORE, "metrics": {}}}}}),
+        ("tasks", {"exams": {**TASK, "languages": {"de": {**SCORE, "baselines": {"chance": "half"}}}}}),
+        ("seconds", {"prune": None}),
+        ("missing", [["exams"]]),
+    ],
+)
+def test_a_result_that_lacks_what_a_report_reads_is_damaged(out, field, value):
+    name = "wanda_0.5_en_seed0"
+    write(out, name, result(name, **{field: value}))
+    [point] = read_study(out).points
+    assert point.status == "damaged"
+    assert point.error["message"].endswith(f"is not a result of this study, to judge by its {field}")
 
 
 def test_another_folder_is_refused(tmp_path):
