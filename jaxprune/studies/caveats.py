@@ -13,7 +13,7 @@ _FEW_SEEDS = 3
 _SHOWN = 8
 
 
-def state(study: StudyResults) -> tuple[str, ...]:
+def state(study: StudyResults, measured: Measured) -> tuple[str, ...]:
     """Returns what a reader has to know before anything else: what is not there."""
     done = sum(point.status == "done" for point in study.points)
     total = len(study.points) + len(study.missing)
@@ -27,6 +27,13 @@ def state(study: StudyResults) -> tuple[str, ...]:
         lines.append(
             f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: "
             f"{'; '.join(told)}{more}."
+        )
+    left_out = sorted({problem.point for problem in measured.problems})
+    if left_out:
+        told = left_out[:_SHOWN] + ([f"{len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else [])
+        lines.append(
+            f"Left out: {wording.count(len(measured.problems), 'measurement')} of {wording.names(told)}; "
+            "\u201cMeasured, and left out\u201d, near the end, says why."
         )
     return tuple(lines)
 

@@ -29,7 +29,8 @@ class PointResult:
     Attributes:
       id: the point's name; ``dense``.
       folder: where it lies.
-      status: ``damaged`` if its result cannot be read; then it is computed anew by the next run.
+      status: ``damaged`` if its result cannot be read, or the items that it tells of are not there; then it is
+        computed anew by the next run.
       error: unless it is done, the ``stage`` and the ``message``.
       result: the object in ``result.json``; empty if it is damaged. A failed one has what was measured before.
     """
@@ -120,7 +121,19 @@ def read_result(out: Path, name: str) -> PointResult | None:
     wrong = _wrong_field(result, name)
     if wrong is not None:
         return _damaged(name, folder, f"{path} is not a result of this study, to judge by its {wrong}")
+    if result["status"] == "done" and _has_items(result):
+        items = folder / ITEMS_FILE
+        if not items.is_file():
+            return _damaged(name, folder, f"{items} is not there, without which {RESULT_FILE} cannot be compared")
+        # Whole files end in a table of what they hold. Damage further inside shows when the items are read.
+        if not zipfile.is_zipfile(items):
+            return _damaged(name, folder, f"{items} is no file of arrays, or only the beginning of one")
     return PointResult(name, folder, result["status"], result.get("error"), result)
+
+
+def _has_items(result: Mapping[str, Any]) -> bool:
+    """Returns whether something was measured item by item."""
+    return bool(result.get("perplexity")) or any(task["languages"] for task in result.get("tasks", {}).values())
 
 
 def _damaged(name: str, folder: Path, message: str) -> PointResult:

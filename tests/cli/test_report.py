@@ -205,6 +205,30 @@ def test_results_that_were_edited_do_not_stop_the_others(capsys, tmp_path):
     assert "has it as damaged" in " ".join(refused.err.split())
 
 
+def test_points_without_their_items_are_told_at_the_top(capsys, tmp_path):
+    made = planted(seeds=(0,))
+    del made.arrays["wanda_0.5_en_seed0"]["perplexity/de/nats"]
+    out = made.write(tmp_path / "out")
+    (out / "points" / "wanda_0.5_de_seed0" / "items.npz").unlink()
+    (out / "points" / "wanda_0.5_ar_seed0" / "items.npz").write_bytes(b"garbage")
+    broken = out / "points" / "wanda_0.5_sw_seed0" / "items.npz"
+    content = bytearray(broken.read_bytes())
+    content[200:400] = bytes(200)
+    broken.write_bytes(content)
+    done = run(capsys, "report", out)
+    assert done.status == 0, done.err
+    told = " ".join(done.err.split())
+    assert "2 points of 5 did not come out and count nowhere: wanda_0.5_ar_seed0 (result: " in told
+    assert "items.npz is not there" in told
+    assert "Left out: 2 measurements of wanda_0.5_en_seed0 and wanda_0.5_sw_seed0" in told
+    table = (out / "report" / "report.md").read_text(encoding="utf-8")
+    listed = table[table.index("### Measured, and left out") :]
+    assert "| wanda_0.5_en_seed0 | perplexity in de: nothing was measured" in listed
+    assert "items.npz is damaged" in listed
+    page = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<details><summary>Measured, and left out</summary>" in page
+
+
 @pytest.mark.parametrize("case", ["empty", "no dense", "dense failed", "nothing done"])
 def test_nothing_to_compare_is_refused(capsys, tmp_path, case):
     out = tmp_path / "out"

@@ -353,7 +353,9 @@ def test_damaged_results_and_tokens_are_made_anew(finished, world, tmp_path):
     (out / "points" / "wanda_0.5_de_seed0" / "result.json").write_text("{")
     (out / "dense" / "result.json").write_text("[]")
     (out / "calibration" / "de.seed0.npz").write_bytes(b"PK\x03\x04")
-    assert list(run(ask(world, tmp_path / "study.yaml"), out)) == ["dense", "wanda_0.5_de_seed0"]
+    (out / "points" / "wanda_0.5_de_seed1" / "items.npz").unlink()
+    made = ["dense", "wanda_0.5_de_seed0", "wanda_0.5_de_seed1"]
+    assert list(run(ask(world, tmp_path / "study.yaml"), out)) == made
     assert contents(out) == contents(finished[0])
 
 

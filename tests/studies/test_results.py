@@ -11,7 +11,6 @@ from jaxprune.studies.grid import all_points
 from jaxprune.studies.results import read_study
 from tests.studies.test_config import SOUND, load
 
-
 POINT = {"calibration": "en", "mixture": {"en": 64}, "method": "wanda", "settings": {}, "pattern": "0.5", "seed": 0}
 SCORE = {"metrics": {"acc": {"value": 0.5, "interval": [0.4, 0.6]}}, "baselines": {"chance": 0.5, "overlap": None}}
 TASK = {"ability": "knowledge", "headline": "acc", "languages": {"de": SCORE}}
@@ -109,3 +108,19 @@ def test_numbers_that_json_has_not_are_null(tmp_path):
     write_json(tmp_path / "a.json", {"a": [np.inf, float("nan"), 1.5], "b": {0: (2, None)}})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, 1.5], "b": {"0": [2, None]}}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("left", ["nothing", "garbage", "a beginning"])
+def test_a_point_whose_items_are_gone_is_damaged(out, left):
+    name = "wanda_0.5_en_seed0"
+    write(out, name, result(name, perplexity={"de": {"nats_per_token": 3.0}}))
+    path = out / "points" / name / "items.npz"
+    write_arrays(path, {"perplexity/de/nats": np.ones(4), "perplexity/de/tokens": np.ones(4)})
+    assert read_study(out).points[0].status == "done"
+    content = {"nothing": None, "garbage": b"garbage", "a beginning": path.read_bytes()[:200]}[left]
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    [point] = read_study(out).points
+    assert point.status == "damaged"
+    assert "items.npz" in point.error["message"]

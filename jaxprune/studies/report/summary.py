@@ -70,7 +70,7 @@ def summarise(study: StudyResults) -> Summary:
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
         findings=published_findings(measured, comparisons),
         caveats=(*unread, *caveats(study, measured)),
-        state=state(study),
+        state=state(study, measured),
         analyses=analyses,
     )
 
