@@ -88,6 +88,7 @@ def test_published_parameters_are_no_other_method(tmp_path):
         ("english: en", "english: fr", "decision.baselines.english: there is no mixture 'fr'"),
         ("measure: perplexity", "measure: perplexty", "decision.targets[0].measure: there is no measure 'perplexty'"),
         ("next-verse: 0.5", "next-vrse: 0.5", "decision.weights: there is no measure 'next-vrse'"),
+        ("perplexity: 1, next-verse: 0.5", "perplexity: 0", "decision.weights: are all 0, so nothing decides"),
         ("next-verse: 0.5", "next-verse: -1", "decision.weights.next-verse: is -1"),
         ("_at_most: 0.05", "_at_most: 0.05, other_languages_lose_at_most: 1", "decision.targets[0]: should have one"),
         ("  texts: mc4\n", "  texts: tokens:x.npy\n", "calibration.texts: tokens:x.npy has no languages"),
