@@ -35,6 +35,8 @@ def state(study: StudyResults, measured: Measured) -> tuple[str, ...]:
             f"Left out: {wording.count(len(measured.problems), 'measurement')} of {wording.names(told)}; "
             "\u201cMeasured, and left out\u201d, near the end, says why."
         )
+    if measured.problems and not any(measured.dense.values()):
+        lines.append("Nothing that was measured of the dense model counts, so nothing can be compared with it.")
     return tuple(lines)
 
 
@@ -51,7 +53,10 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
     for problem in measured.problems[:_SHOWN]:
         yield f"Left out: {problem.point}, {problem.what.rstrip('.')}."
     if len(measured.problems) > _SHOWN:
-        yield f"Left out besides: {len(measured.problems) - _SHOWN} more measurements; report.md lists all."
+        yield (
+            f"Left out besides: {len(measured.problems) - _SHOWN} more measurements; "
+            "\u201cMeasured, and left out\u201d, near the end, has all of them."
+        )
     yield from _missing_data(study, measured)
     yield from _seeds(measured)
     perplexity = config.evaluation.perplexity

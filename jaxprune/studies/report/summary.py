@@ -13,7 +13,7 @@ from jaxprune.studies.comparisons import Comparison, compare_all
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.findings import Answer, answer, target_text
-from jaxprune.studies.measured import Measured, Scores, read_measured
+from jaxprune.studies.measured import Measured, Scores, Setting, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import StudyResults
@@ -41,6 +41,20 @@ class Summary:
     caveats: tuple[str, ...]
     state: tuple[str, ...]
     analyses: tuple[Section, ...] = ()
+
+    def undecided(self, setting: Setting) -> str:
+        """Returns why nothing can be decided in a setting that has no answers, in a sentence."""
+        cells = self.measured.cells[setting].values()
+        if not self.study.config.evaluation.measures:
+            return (
+                "Only signal-to-noise ratios were measured, which alone decide nothing: they say how far a model has "
+                "moved, not whether it is worse."
+            )
+        if len(cells) < 2:
+            return "There are no two calibrations to choose from yet."
+        if not any(of_language for cell in cells for of_language in cell.scores.values()):
+            return "Nothing that was measured counts, so no calibrations can be compared."
+        return "No language has two calibrations whose numbers count, so none can be compared."
 
 
 def summarise(study: StudyResults) -> Summary:
@@ -99,6 +113,11 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "answers": [
             {**_of(given.setting), **_plain(given), "text": given.text, "decision": _decision(decision)}
             for given, decision in zip(summary.answers, summary.decisions, strict=True)
+        ],
+        "undecided": [
+            {**_of(setting), "text": summary.undecided(setting)}
+            for setting in measured.cells
+            if not any(given.setting == setting for given in summary.answers)
         ],
         "findings": [dataclasses.asdict(finding) for finding in summary.findings],
         "caveats": list(summary.caveats),
