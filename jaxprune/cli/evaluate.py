@@ -17,7 +17,7 @@ def command(
         typer.Option(
             help="Tasks, separated by commas; list shows them all. file:PATH.jsonl holds items of your own, one a "
             'line: {"context": .., "choices": \\[..], "answer": 0, "language": "de"} or {"prompt": .., '
-            '"reference": .., "language": "de"}.',
+            '"reference": .., "language": "de"}. A line may also have id, ability, separator; stop, max_new_tokens.',
             show_default=False,
         ),
     ] = None,
