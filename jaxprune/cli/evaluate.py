@@ -25,8 +25,8 @@ def command(
     limit: Annotated[
         int | None,
         numbers.whole(
-            "Items for each language of a task: the first of an order that scatters them, the same in every language. "
-            "Default: all.",
+            "Items for each language of a task: the first of an order that scatters them, the same in every language "
+            "(of a task file: by id). Default: all.",
             least=1,
             show_default=False,
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxprune.data.text_files import read_lines
 from jaxprune.errors import RequestError
-from jaxprune.tasks.items import ABILITIES, METRICS, Ability, ChoiceItem, GenerationItem, Item, Kind
+from jaxprune.tasks.items import ABILITIES, METRICS, Ability, ChoiceItem, GenerationItem, Item, Kind, scattered
 
 PREFIX = "file:"
 
@@ -114,8 +114,12 @@ class TaskFile:
         return tuple(sorted({line.language for line in self._lines}))
 
     def items(self, language: str, limit: int | None) -> Sequence[Item]:
-        """Returns the items of a language, in the order of the file."""
-        return [line.item for line in self._lines if line.language == language][:limit]
+        """Returns the items of a language in the order of the file, or the first ``limit`` of one that scatters them.
+
+        Their ids decide that order, so that items with one id in several languages are taken in all of them.
+        """
+        items = [line.item for line in self._lines if line.language == language]
+        return items if limit is None else scattered(items, "file", lambda item: item.id)[:limit]
 
 
 def _read(path: Path) -> list[_Line]:

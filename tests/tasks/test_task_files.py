@@ -31,7 +31,19 @@ def test_choices(tmp_path):
     assert (second.id, second.context) == ("4", "Two and two are ")
     assert (third.context, third.choices) == ("Two and two are", (" four", " five"))
     assert task.items("zh", None) == [ChoiceItem("3", "二加二等于", ("四", "五"), 1)]
-    assert task.items("en", 1) == [first]
+    assert task.items("en", None)[:1] == [first]
+
+
+def test_a_limit_scatters_items_alike_in_every_language(tmp_path):
+    lines = [{**CHOICE, "id": f"q{number}", "language": language} for language in "ab" for number in range(40)]
+    lines[40:] = reversed(lines[40:])
+    task = open_task(write(tmp_path, *lines))
+    taken = [[item.id for item in task.items(language, 12)] for language in "ab"]
+    assert taken[0] == taken[1]
+    assert taken[0] == [item.id for item in task.items("a", 20)][:12]
+    # Those at the end of the file are as likely as those at its beginning.
+    assert max(int(id_[1:]) for id_ in taken[0]) >= 20
+    assert [item.id for item in task.items("a", None)] == [f"q{number}" for number in range(40)]
 
 
 def test_generation(tmp_path):
