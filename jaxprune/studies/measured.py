@@ -256,6 +256,15 @@ class _Loaded:
         own, wanted = (items.get(name) for items in (self._items, dense._items))
         if own is None or wanted is None or not np.array_equal(own, wanted):
             return self._refuse(f"{source} in {language}: other items than the dense model's, so they are not compared")
+        # Studies that began before there were digests have none.
+        name = f"digests/tasks/{source}/{language}"
+        own, wanted = (items.get(name) for items in (self._items, dense._items))
+        if own is not None and wanted is not None and not np.array_equal(own, wanted):
+            wrong = int(np.count_nonzero(own != wanted)) if own.shape == wanted.shape else len(own)
+            return self._refuse(
+                f"{source} in {language}: {wrong} of {len(own)} items have the dense model's ids and another content "
+                "(was the task file edited?), so they are not compared; compute one of the two anew"
+            )
         return found[0]
 
     def _refuse(self, what: str) -> None:
