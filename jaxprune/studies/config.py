@@ -116,7 +116,7 @@ class Method(_Part):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Method":
-        check_known("name", self.name, METHODS)
+        check_known("name", self.name, METHODS, what="method")
         return self
 
     @property
