@@ -8,7 +8,11 @@ import pytest
 from jaxprune.errors import RequestError
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import all_points
+from jaxprune.studies.measured import read_measured
 from jaxprune.studies.results import read_study
+from jaxprune.tasks.items import ChoiceItem, content_digest
+from tests.studies import synthetic
+from tests.studies.synthetic import Study, Truth
 from tests.studies.test_config import SOUND, load
 
 POINT = {"calibration": "en", "mixture": {"en": 64}, "method": "wanda", "settings": {}, "pattern": "0.5", "seed": 0}
@@ -124,3 +128,15 @@ def test_a_point_whose_items_are_gone_is_damaged(out, left):
     [point] = read_study(out).points
     assert point.status == "damaged"
     assert "items.npz" in point.error["message"]
+
+
+def test_items_of_another_content_under_the_same_ids_are_not_paired(tmp_path):
+    made = Study(synthetic.config(seeds=(0,)), Truth())
+    for name, arrays in made.arrays.items():
+        for language in ("de", "en"):
+            answers = [int(name == "wanda_0.5_de_seed0" and language == "de" and i == 3) for i in range(200)]
+            digests = [content_digest(ChoiceItem(str(i), "a", ("b", "c"), of)) for i, of in enumerate(answers)]
+            arrays[f"digests/tasks/exams/{language}"] = np.asarray(digests)
+    [problem] = read_measured(made.read(tmp_path / "out")).problems
+    assert problem.point == "wanda_0.5_de_seed0"
+    assert problem.what.startswith("exams in de: 1 of 200 items have the dense model's ids and another content")
