@@ -36,14 +36,14 @@ def read_object(path: Path) -> dict[str, Any]:
     return parse_object(read_small(path), str(path))
 
 
-def read_small(path: Path) -> bytes:
-    """Returns the bytes of a file that must not be large.
+def read_small(path: Path, *, advice: str = "fetch it") -> bytes:
+    """Returns the bytes of a file that must not be large; ``advice`` says what to do if it is missing.
 
     Raises:
       RequestError: it is missing, not a plain file, unreadable, or larger than 32 MiB.
     """
     if not path.is_file():
-        raise RequestError(f"{path} is needed and is not there (or is not a plain file); fetch it.")
+        raise RequestError(f"{path} is needed and is not there (or is not a plain file); {advice}.")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

@@ -33,7 +33,7 @@ from jaxprune.cli import (
     snr,
     study,
 )
-from jaxprune.cli.termination import HINT, ended_by_sigterm
+from jaxprune.cli.termination import ended_by_sigterm, hint
 from jaxprune.errors import RequestError, refusal
 
 # What Typer makes of Ctrl-C.
@@ -82,15 +82,17 @@ app.add_typer(analyze.app, name="analyze")
 def main(arguments: list[str] | None = None) -> None:
     """Runs the program; exits with 0 (done), 2 (the request was wrong) or 1 (anything else)."""
     console.log_to_stderr()
+    # No option of the program itself has a value, so the first word is the command.
+    command = next((word for word in arguments or sys.argv[1:] if not word.startswith("-")), "")
     try:
-        with ended_by_sigterm():
+        with ended_by_sigterm(command):
             app(arguments)
     except RequestError as error:
         _refuse(error)
     except SystemExit as exit_:
         if exit_.code != _INTERRUPTED:
             raise
-        console.err.print(HINT)
+        console.err.print(hint(command))
         sys.exit(1)
     except Exception as error:
         refused = refusal(error)

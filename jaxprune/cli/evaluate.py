@@ -17,7 +17,7 @@ def command(
         typer.Option(
             help="Tasks, separated by commas; list shows them all. file:PATH.jsonl holds items of your own, one a "
             'line: {"context": .., "choices": \\[..], "answer": 0, "language": "de"} or {"prompt": .., '
-            '"reference": .., "language": "de"}.',
+            '"reference": .., "language": "de"}. A line may also have id, ability, separator; stop, max_new_tokens.',
             show_default=False,
         ),
     ] = None,
@@ -25,8 +25,8 @@ def command(
     limit: Annotated[
         int | None,
         numbers.whole(
-            "Items for each language of a task: the first of an order that scatters them, the same in every language. "
-            "Default: all.",
+            "Items for each language of a task: the first of an order that scatters them, the same in every language "
+            "(of a task file: by id). Default: all.",
             least=1,
             show_default=False,
         ),

@@ -41,8 +41,9 @@ def command(
                 if (of["method"], of["pattern"]) == (answer["method"], answer["pattern"]):
                     console.out.print(of["text"], markup=False, highlight=False, soft_wrap=True)
         console.out.print(answer["text"], markup=False, highlight=False, soft_wrap=True)
-    if not found["answers"]:
-        console.out.print("No language has two calibrations to choose from yet.", highlight=False)
+    for of in found["undecided"]:
+        console.out.print(f"{of['method']} {of['pattern']}", style="bold", markup=False, highlight=False)
+        console.out.print(of["text"], markup=False, highlight=False, soft_wrap=True)
     folder = out / job.FOLDER
     figures = f"   figures: {folder / job.FIGURES}" if (folder / job.FIGURES).is_dir() else ""
     paths = f"page: {folder / job.PAGE}   table: {folder / job.TABLE}   numbers: {folder / job.SUMMARY}{figures}"

@@ -146,7 +146,8 @@ def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
         return
     title = f"{study.config.title}: tokens through the whole model"
     console.out.print(console.table(title, ["point", "status", "prune", "perplexity", "snr"], rows))
-    summary = [["to do here", f"{len(left)} of {len(plan)} points; {total:,} tokens through the model, and the tasks"]]
+    tasks = "" if study.config.evaluation.tasks is None else ", and the tasks"
+    summary = [["to do here", f"{len(left)} of {len(plan)} points; {total:,} tokens through the model{tasks}"]]
     if seconds is not None:
         summary.append(["time", f"about {seconds / 60:.0f} minutes, to judge by the points that are done"])
     console.out.print(console.summary(summary))
@@ -211,7 +212,8 @@ def _is_measured(result: Any) -> bool:
 def _cells(measured: list[Mapping[str, Any]], languages: tuple[str, ...]) -> list[str]:
     cells = []
     for language in languages:
-        nats = [of[language]["nats_per_token"] for of in measured if of.get(language)]
-        mean = statistics.fmean(nats) if nats and None not in nats else math.inf
+        nats = [of[language].get("nats_per_token") for of in measured if of.get(language)]
+        # No number is written where it would be infinite.
+        mean = statistics.fmean(nats) if all(isinstance(number, int | float) for number in nats) and nats else math.inf
         cells.append(f"{math.exp(mean):.4g}" if mean < 700 else "inf")
     return cells

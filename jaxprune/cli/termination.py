@@ -8,12 +8,20 @@ from collections.abc import Iterator
 
 from jaxprune.cli import console
 
-HINT = "interrupted; a prune that had begun is continued by the same command with --resume, a study by the same command"
+_GOES_ON = {
+    "prune": "interrupted; what had begun is continued by the same command with --resume",
+    "study": "interrupted; what had begun is continued by the same command",
+}
+
+
+def hint(command: str) -> str:
+    """Returns what to say of a command that was interrupted: how to go on with it, if that is possible."""
+    return _GOES_ON.get(command, "interrupted")
 
 
 @contextlib.contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """Ends the process with status 143 and ``HINT`` on SIGTERM, whatever it is doing in the body.
+def ended_by_sigterm(command: str) -> Iterator[None]:
+    """Ends the process with status 143 and the command's hint on SIGTERM, whatever it is doing in the body.
 
     A handler in Python would wait for the main thread, which may compute for minutes outside of Python, or wait there
     for another process. What is told below Python at once is a pipe, so a thread listens to that.
@@ -27,7 +35,7 @@ def ended_by_sigterm() -> Iterator[None]:
     # Has to be there for the pipe to be told; the thread does what is to be done.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     pipe_before = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_listen, args=(told,), daemon=True)
+    thread = threading.Thread(target=_listen, args=(told, hint(command)), daemon=True)
     thread.start()
     try:
         yield
@@ -39,10 +47,10 @@ def ended_by_sigterm() -> Iterator[None]:
         os.close(told)
 
 
-def _listen(told: int) -> None:
+def _listen(told: int, said: str) -> None:
     # Other signals that have a handler come the same way: Ctrl-C is Typer's.
     while numbers := os.read(told, 1):
         if numbers[0] == signal.SIGTERM:
-            console.err.print(HINT)
+            console.err.print(said)
             console.err.show_cursor()
             os._exit(128 + signal.SIGTERM)

@@ -11,6 +11,7 @@ from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.evaluation.distortion import Distortion, add_up
 from jaxprune.jobs import evaluate, perplexity, snr
 from jaxprune.jobs.study_inputs import Inputs
+from jaxprune.tasks.items import content_digest
 
 
 class Measured(NamedTuple):
@@ -118,6 +119,9 @@ def _tasks(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
     for task, languages in found.items():
         for language, scores in languages.items():
             items[f"ids/tasks/{task}/{language}"] = np.asarray(scores.ids)
+            # A task file may be edited in the middle of a study: ids, often numbers of lines, stay as they are.
+            asked_items = inputs.tasks.items[task][language]
+            items[f"digests/tasks/{task}/{language}"] = np.asarray([content_digest(item) for item in asked_items])
             for metric, values in scores.per_item.items():
                 items[f"tasks/{task}/{language}/{metric}"] = values
     return Measured({"tasks": plain["tasks"], "missing": plain["missing"]}, items)

@@ -13,7 +13,7 @@ _FEW_SEEDS = 3
 _SHOWN = 8
 
 
-def state(study: StudyResults) -> tuple[str, ...]:
+def state(study: StudyResults, measured: Measured) -> tuple[str, ...]:
     """Returns what a reader has to know before anything else: what is not there."""
     done = sum(point.status == "done" for point in study.points)
     total = len(study.points) + len(study.missing)
@@ -28,6 +28,15 @@ def state(study: StudyResults) -> tuple[str, ...]:
             f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: "
             f"{'; '.join(told)}{more}."
         )
+    left_out = sorted({problem.point for problem in measured.problems})
+    if left_out:
+        told = left_out[:_SHOWN] + ([f"{len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else [])
+        lines.append(
+            f"Left out: {wording.count(len(measured.problems), 'measurement')} of {wording.names(told)}; "
+            "\u201cMeasured, and left out\u201d, near the end, says why."
+        )
+    if measured.problems and not any(measured.dense.values()):
+        lines.append("Nothing that was measured of the dense model counts, so nothing can be compared with it.")
     return tuple(lines)
 
 
@@ -44,7 +53,10 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
     for problem in measured.problems[:_SHOWN]:
         yield f"Left out: {problem.point}, {problem.what.rstrip('.')}."
     if len(measured.problems) > _SHOWN:
-        yield f"Left out besides: {len(measured.problems) - _SHOWN} more measurements; report.md lists all."
+        yield (
+            f"Left out besides: {len(measured.problems) - _SHOWN} more measurements; "
+            "\u201cMeasured, and left out\u201d, near the end, has all of them."
+        )
     yield from _missing_data(study, measured)
     yield from _seeds(measured)
     perplexity = config.evaluation.perplexity

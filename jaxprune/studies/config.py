@@ -116,7 +116,7 @@ class Method(_Part):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Method":
-        check_known("name", self.name, METHODS)
+        check_known("name", self.name, METHODS, what="method")
         return self
 
     @property
@@ -287,6 +287,10 @@ class StudyConfig(_Part):
             check_known("decision.baselines.english", self.decision.baselines.english, names, what="mixture")
         for measure in self.decision.weights:
             check_known("decision.weights", measure, self.evaluation.measures, what="measure")
+        if self.decision.weights and not any(self.decision.weights.values()):
+            raise FieldError(
+                ("decision", "weights"), "are all 0, so nothing decides; give one measure a weight above 0"
+            )
         for index, target in enumerate(self.decision.targets):
             place = f"decision.targets[{index}].measure"
             check_known(place, target.measure, self.evaluation.measures, what="measure")

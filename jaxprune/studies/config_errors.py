@@ -32,10 +32,25 @@ def check_known(place: str, value: str, known: Collection[str], *, what: str | N
 def explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
     """Returns the first thing that is wrong, and how many more there are."""
     # A key that is missing may be there, misspelt.
-    first, *others = sorted(error.errors(include_url=False), key=lambda found: found["type"] == "missing")
+    first, *others = sorted(_independent(error), key=lambda found: found["type"] == "missing")
     place, message = _explain(first, model)
     more = f" ({len(others)} more after this)" if others else ""
     return f"{_path(place)}: {message}{'' if message.endswith('.') else '.'}{more}"
+
+
+def _independent(error: pydantic.ValidationError) -> list[Any]:
+    """Returns what is wrong, without what only follows from something else that is."""
+    found = error.errors(include_url=False)
+    return [of for of in found if not any(_follows(of, other) for other in found)]
+
+
+def _follows(found: Any, other: Any) -> bool:
+    """Returns whether a list is too short because its items are wrong, or a key is missing because it is misspelt."""
+    place, of_other = found["loc"], other["loc"]
+    if found["type"] == "too_short":
+        return len(of_other) > len(place) and of_other[: len(place)] == place
+    is_sibling = other["type"] == "extra_forbidden" and of_other[:-1] == place[:-1]
+    return found["type"] == "missing" and is_sibling and bool(_nearest(str(of_other[-1]), [str(place[-1])]))
 
 
 def _explain(found: Any, model: type[pydantic.BaseModel]) -> tuple[tuple[str | int, ...], str]:

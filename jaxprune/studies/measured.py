@@ -219,11 +219,13 @@ class _Loaded:
         """Reads the items; what is wrong with them goes to ``problems``."""
         self._id = point.id
         self._problems = problems
+        self._is_told = False
         self.headlines = {name: task["headline"] for name, task in dense.result.get("tasks", {}).items()}
         try:
             self._items = point.items()
         except RequestError as error:
             self._items = {}
+            self._is_told = True
             problems.append(Problem(point.id, str(error)))
 
     def read(self, language: str, source: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -244,13 +246,25 @@ class _Loaded:
 
     def read_like(self, dense: "_Loaded", language: str, source: str) -> np.ndarray | None:
         """Returns totals of the items; None if they do not count, or are not those of the dense model."""
+        before = len(self._problems)
         found = self.read(language, source)
         if found is None:
+            if not self._is_told and len(self._problems) == before:
+                return self._refuse(f"{source} in {language}: nothing was measured, and of the dense model it was")
             return None
         name = f"{PERPLEXITY}/{language}/tokens" if source == PERPLEXITY else f"ids/tasks/{source}/{language}"
         own, wanted = (items.get(name) for items in (self._items, dense._items))
         if own is None or wanted is None or not np.array_equal(own, wanted):
             return self._refuse(f"{source} in {language}: other items than the dense model's, so they are not compared")
+        # Studies that began before there were digests have none.
+        name = f"digests/tasks/{source}/{language}"
+        own, wanted = (items.get(name) for items in (self._items, dense._items))
+        if own is not None and wanted is not None and not np.array_equal(own, wanted):
+            wrong = int(np.count_nonzero(own != wanted)) if own.shape == wanted.shape else len(own)
+            return self._refuse(
+                f"{source} in {language}: {wrong} of {len(own)} items have the dense model's ids and another content "
+                "(was the task file edited?), so they are not compared; compute one of the two anew"
+            )
         return found[0]
 
     def _refuse(self, what: str) -> None:

@@ -29,7 +29,8 @@ class PointResult:
     Attributes:
       id: the point's name; ``dense``.
       folder: where it lies.
-      status: ``damaged`` if its result cannot be read; then it is computed anew by the next run.
+      status: ``damaged`` if its result cannot be read, or the items that it tells of are not there; then it is
+        computed anew by the next run.
       error: unless it is done, the ``stage`` and the ``message``.
       result: the object in ``result.json``; empty if it is damaged. A failed one has what was measured before.
     """
@@ -120,7 +121,19 @@ def read_result(out: Path, name: str) -> PointResult | None:
     wrong = _wrong_field(result, name)
     if wrong is not None:
         return _damaged(name, folder, f"{path} is not a result of this study, to judge by its {wrong}")
-    return PointResult(name, folder, result["status"], result["error"], result)
+    if result["status"] == "done" and _has_items(result):
+        items = folder / ITEMS_FILE
+        if not items.is_file():
+            return _damaged(name, folder, f"{items} is not there, without which {RESULT_FILE} cannot be compared")
+        # Whole files end in a table of what they hold. Damage further inside shows when the items are read.
+        if not zipfile.is_zipfile(items):
+            return _damaged(name, folder, f"{items} is no file of arrays, or only the beginning of one")
+    return PointResult(name, folder, result["status"], result.get("error"), result)
+
+
+def _has_items(result: Mapping[str, Any]) -> bool:
+    """Returns whether something was measured item by item."""
+    return bool(result.get("perplexity")) or any(task["languages"] for task in result.get("tasks", {}).values())
 
 
 def _damaged(name: str, folder: Path, message: str) -> PointResult:
@@ -135,15 +148,83 @@ def _wrong_field(result: Mapping[str, Any], name: str) -> str | None:
         return "id"
     if result.get("status") not in ("done", "failed"):
         return "status"
-    error = result.get("error")
-    match error:
+    match result.get("error"):
         case {"stage": str(), "message": str()} if result["status"] == "failed":
             pass
         case None if result["status"] == "done":
             pass
         case _:
             return "error"
-    for field in ("perplexity", "snr", "tasks", "seconds", "point"):
-        if not isinstance(result.get(field, {}), dict):
+    # Nobody asks how a point that failed was pruned.
+    if result["status"] == "done" and name != DENSE and not _is_point(result.get("point")):
+        return "point"
+    checks = {"perplexity": _is_perplexity, "snr": _is_snr, "tasks": _is_tasks, "seconds": _are_numbers}
+    for field, is_right in checks.items():
+        if field in result and not is_right(result[field]):
             return field
+    missing = result.get("missing", [])
+    if not isinstance(missing, list) or not all(map(_is_pair, missing)):
+        return "missing"
     return None
+
+
+def _is_point(value: Any) -> bool:
+    """Returns whether it says how a point was pruned, as ``Point.as_json`` does."""
+    match value:
+        case {
+            "calibration": str() | None,
+            "mixture": dict() | None as mixture,
+            "method": str(),
+            "pattern": str(),
+            "seed": int() | None,
+        }:
+            return _are_numbers(mixture or {}) and isinstance(value.get("settings", {}), dict)
+    return False
+
+
+def _is_perplexity(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(of_language, dict) for of_language in value.values())
+
+
+def _is_snr(value: Any) -> bool:
+    match value:
+        case {"languages": dict() as languages}:
+            blocks = [of.get("blocks", {}) if isinstance(of, dict) else None for of in languages.values()]
+            return all(isinstance(of, dict) and all(number.isdecimal() for number in of) for of in blocks)
+    return value == {}
+
+
+def _is_tasks(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_task, value.values()))
+
+
+def _is_task(value: Any) -> bool:
+    match value:
+        case {"ability": str(), "headline": str() as headline, "languages": dict() as languages}:
+            return all(_is_score(of_language, headline) for of_language in languages.values())
+    return False
+
+
+def _is_score(value: Any, headline: str) -> bool:
+    """Returns whether it has a score and baselines; what JSON has no number for is null."""
+    match value:
+        case {"metrics": dict() as metrics, "baselines": dict() as baselines}:
+            match metrics.get(headline):
+                case {"value": value, "interval": [low, high]}:
+                    return all(map(_is_number_or_null, (value, low, high, *baselines.values())))
+                case {"value": value, "interval": None}:
+                    return all(map(_is_number_or_null, (value, *baselines.values())))
+    return False
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(number, int | float) for number in value.values())
+
+
+def _is_number_or_null(value: Any) -> bool:
+    return value is None or isinstance(value, int | float)
+
+
+def _is_pair(value: Any) -> bool:
+    """Returns whether it is a task and a language that it has no items in."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(name, str) for name in value)

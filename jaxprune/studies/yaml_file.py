@@ -55,7 +55,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
       RequestError: it is missing, not valid YAML (says in which line), or holds no keys.
     """
     try:
-        text = read_small(path).decode("utf-8")
+        text = read_small(path, advice="name one that is, or write it").decode("utf-8")
     except UnicodeDecodeError as error:
         raise RequestError(f"{path} is not UTF-8 ({error}); save it as such.") from error
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol, TypeVar, get_args, runtime_checkable
 
@@ -150,6 +151,12 @@ T = TypeVar("T")
 def digest(text: str) -> bytes:
     """Returns 32 bytes for a text, the same on every machine."""
     return hashlib.sha256(text.encode()).digest()
+
+
+def content_digest(item: Item) -> bytes:
+    """Returns 16 hexadecimal digits for all that an item says, the same on every machine."""
+    text = json.dumps(dataclasses.asdict(item), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16].encode()
 
 
 def scattered(values: Iterable[T], seed: str, key: Callable[[T], str] = str) -> list[T]:

@@ -1,6 +1,7 @@
 """``file:PATH.jsonl``: a benchmark of the user's own, one item a line. Every complaint names file, line and field."""
 
 import dataclasses
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from jaxprune.data.text_files import read_lines
 from jaxprune.errors import RequestError
-from jaxprune.tasks.items import ABILITIES, METRICS, Ability, ChoiceItem, GenerationItem, Item, Kind
+from jaxprune.tasks.items import ABILITIES, METRICS, Ability, ChoiceItem, GenerationItem, Item, Kind, scattered
 
 PREFIX = "file:"
 
@@ -17,6 +18,16 @@ _KINDS: Mapping[Kind, tuple[str, ...]] = {
     "generation": ("prompt", "reference", "language"),
 }
 """The fields that each line has to have. The first tells the kinds apart."""
+
+_OPTIONAL: Mapping[Kind, tuple[str, ...]] = {
+    "choice": ("id", "ability", "separator"),
+    "generation": ("id", "ability", "stop", "max_new_tokens"),
+}
+
+_NAMES = tuple({name: None for fields in (_KINDS, _OPTIONAL) for names in fields.values() for name in names})
+
+# A plural, a slip of the fingers, other capitals; but not idx for id.
+_NEAR = 0.82
 
 HELP = (
     '{"context": "...", "choices": ["...", "..."], "answer": 0, "language": "de"} or '
@@ -41,8 +52,9 @@ class TaskFile:
 
     Besides the fields that ``HELP`` shows, a line may have ``id`` (any text, once in a language; default: the line's
     number), ``ability`` (language, knowledge or reasoning, the same on every line; default: language), ``separator``
-    (what stands between context and choice; default: a space, unless one of them brings white space) and ``stop`` (a
-    text or several that end a continuation; default: a line break). Other fields are left alone.
+    (what stands between context and choice; default: a space, unless one of them brings white space), ``stop`` (a text
+    or several that end a continuation; default: a line break) and ``max_new_tokens`` (where it is cut off; default:
+    128). Other fields are left alone, unless they look like one of these misspelt.
     """
 
     path: Path
@@ -102,8 +114,12 @@ class TaskFile:
         return tuple(sorted({line.language for line in self._lines}))
 
     def items(self, language: str, limit: int | None) -> Sequence[Item]:
-        """Returns the items of a language, in the order of the file."""
-        return [line.item for line in self._lines if line.language == language][:limit]
+        """Returns the items of a language in the order of the file, or the first ``limit`` of one that scatters them.
+
+        Their ids decide that order, so that items with one id in several languages are taken in all of them.
+        """
+        items = [line.item for line in self._lines if line.language == language]
+        return items if limit is None else scattered(items, "file", lambda item: item.id)[:limit]
 
 
 def _read(path: Path) -> list[_Line]:
@@ -141,13 +157,27 @@ class _Reader:
         self._place = f"{path}, line {number}"
         self._number = number
         try:
-            self._record = json.loads(text)
+            self._record = json.loads(text, object_pairs_hook=self._unique)
         except (ValueError, RecursionError) as error:  # ValueError also of a number with too many digits
             raise RequestError(f"{self._place}: no JSON object ({error}); write {HELP} on each line.") from error
         if not isinstance(self._record, dict):
             raise RequestError(f"{self._place}: a {type(self._record).__name__}, not an object; write {HELP}.")
 
+    def _unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        record = dict(pairs)
+        for key in record:
+            if sum(name == key for name, _ in pairs) > 1:
+                raise RequestError(f"{self._place}: the field {key!r} occurs twice; keep one of them.")
+        return record
+
     def line(self) -> _Line:
+        for field in self._record:
+            near = difflib.get_close_matches(field.lower(), _NAMES, n=1, cutoff=_NEAR)
+            if field not in _NAMES and near:
+                raise RequestError(
+                    f"{self._place}: unknown field {field!r}, which looks like {near[0]!r}; write that, or give it "
+                    "another name."
+                )
         kind: Kind = "generation" if "prompt" in self._record and "context" not in self._record else "choice"
         for field in _KINDS[kind]:
             if field not in self._record:
@@ -174,7 +204,10 @@ class _Reader:
 
     def _generation(self) -> GenerationItem:
         stop = self._texts("stop") if "stop" in self._record else ("\n",)
-        return GenerationItem(self._id(), self._text("prompt"), self._texts("reference"), stop)
+        most = self._record.get("max_new_tokens", GenerationItem.max_new_tokens)
+        if type(most) is not int or most < 1:
+            raise self._wrong("max_new_tokens", "a whole number, 1 or more")
+        return GenerationItem(self._id(), self._text("prompt"), self._texts("reference"), stop, most)
 
     def _id(self) -> str:
         if "id" not in self._record:

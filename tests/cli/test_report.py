@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxprune.studies.report.page import lead, methods_text
+from jaxprune.studies.report.summary import summarise
 from tests.cli.run import run
 from tests.studies.synthetic import Study, Task, Truth, config, share
 
@@ -186,6 +188,89 @@ def test_a_study_with_holes_says_so_first(capsys, tmp_path, monkeypatch):
         assert said in text, said
     assert not (out / "report" / "figures").exists()
     assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).lower().replace("finance", "")
+
+
+def test_results_that_were_edited_do_not_stop_the_others(capsys, tmp_path):
+    made = planted(seeds=(0,))
+    made.results["wanda_0.5_de_seed0"]["point"] = {}
+    del made.results["wanda_0.5_ar_seed0"]["point"]
+    out = made.write(tmp_path / "out")
+    done = run(capsys, "report", out)
+    assert done.status == 0, done.err
+    told = " ".join(done.err.split())
+    assert "2 points of 5 did not come out and count nowhere: wanda_0.5_ar_seed0 (result: " in told
+    assert told.count("to judge by its point") == 2
+    path = out / "dense" / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tasks": {"x": {}}}))
+    refused = run(capsys, "report", out, "--overwrite")
+    assert refused.status == 2
+    assert "has it as damaged" in " ".join(refused.err.split())
+
+
+def test_points_without_their_items_are_told_at_the_top(capsys, tmp_path):
+    made = planted(seeds=(0,))
+    del made.arrays["wanda_0.5_en_seed0"]["perplexity/de/nats"]
+    out = made.write(tmp_path / "out")
+    (out / "points" / "wanda_0.5_de_seed0" / "items.npz").unlink()
+    (out / "points" / "wanda_0.5_ar_seed0" / "items.npz").write_bytes(b"garbage")
+    broken = out / "points" / "wanda_0.5_sw_seed0" / "items.npz"
+    content = bytearray(broken.read_bytes())
+    content[200:400] = bytes(200)
+    broken.write_bytes(content)
+    done = run(capsys, "report", out)
+    assert done.status == 0, done.err
+    told = " ".join(done.err.split())
+    assert "2 points of 5 did not come out and count nowhere: wanda_0.5_ar_seed0 (result: " in told
+    assert "items.npz is not there" in told
+    assert "Left out: 2 measurements of wanda_0.5_en_seed0 and wanda_0.5_sw_seed0" in told
+    table = (out / "report" / "report.md").read_text(encoding="utf-8")
+    listed = table[table.index("### Measured, and left out") :]
+    assert "| wanda_0.5_en_seed0 | perplexity in de: nothing was measured" in listed
+    assert "items.npz is damaged" in listed
+    page = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<details><summary>Measured, and left out</summary>" in page
+
+
+def test_where_nothing_counts_that_is_said_and_nothing_else(capsys, tmp_path):
+    made = planted(seeds=(0,), tasks=())
+    for name, arrays in made.arrays.items():
+        if name != "dense":
+            for language in ("ar", "de", "en", "sw"):
+                arrays[f"perplexity/{language}/nats"][:] = np.nan
+    out = made.write(tmp_path / "out")
+    done = run(capsys, "report", out)
+    assert done.status == 0, done.err
+    assert "Left out: 20 measurements of wanda_0.5_ar_seed0, " in " ".join(done.err.split())
+    assert "Nothing that was measured counts" in done.out
+    assert "two calibrations" not in done.out
+    table = (out / "report" / "report.md").read_text(encoding="utf-8")
+    assert table[table.index("### Measured, and left out") :].count("40 of 40 items are not finite") == 20
+
+
+def test_where_english_has_no_numbers_nothing_is_compared_with_it(tmp_path):
+    made = planted(seeds=(0,), tasks=("exams",))
+    for language in ("ar", "de", "en", "sw"):
+        for name in ("perplexity/{}/nats", "tasks/exams/{}/acc"):
+            made.arrays["wanda_0.5_en_seed0"][name.format(language)][:] = np.nan
+    summary = summarise(made.read(tmp_path / "out"))
+    [setting] = summary.measured.cells
+    said = lead(summary, setting)
+    assert said.startswith("English calibration (en) gave no numbers here, so nothing is compared with it: Arabic, ")
+    told = " ".join(methods_text(summary))
+    assert "2,000 resamples; with fewer than 16 items Student\u2019s t" in told
+
+
+def test_ratios_alone_decide_nothing_and_limits_are_told(tmp_path):
+    asked = config(seeds=(0,), tasks=("exams", "reviews"))
+    asked["evaluation"]["tasks"] |= {"limit": 300, "limits": {"reviews": 200}}
+    summary = summarise(Study(asked, Truth()).read(tmp_path / "limits"))
+    told = " ".join(methods_text(summary))
+    assert "exams (knowledge; acc; at most 300 items a language) and reviews (knowledge; acc; at most 200" in told
+    asked = config(seeds=(0,), tasks=())
+    del asked["evaluation"]["perplexity"]
+    summary = summarise(Study(asked, Truth()).read(tmp_path / "ratios"))
+    [setting] = summary.measured.cells
+    assert lead(summary, setting).startswith("Only signal-to-noise ratios were measured, which alone decide nothing")
 
 
 @pytest.mark.parametrize("case", ["empty", "no dense", "dense failed", "nothing done"])

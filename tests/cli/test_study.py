@@ -37,6 +37,11 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tm
     assert [point["id"] for point in plan["points"]][:2] == ["dense", "wanda_0.5_de_seed0"]
     assert len(plan["points"]) == 5
     assert not (tmp_path / "out").exists()
+    assert "tasks" not in done.out
+    asked = yaml.safe_load(study.read_text())
+    asked["evaluation"]["tasks"] = {"names": ["next-verse"]}
+    study.write_text(yaml.safe_dump(asked))
+    assert "tokens through the model, and the tasks" in run(capsys, "study", study, tmp_path / "out", "--dry-run").out
 
 
 def test_a_table_a_method_with_a_row_a_mixture_and_a_column_a_language(capsys, study, tmp_path):

@@ -13,7 +13,7 @@ BUSY_BELOW_PYTHON = """
 import ctypes
 from jaxprune.cli.termination import ended_by_sigterm
 lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(128)
-with ended_by_sigterm():
+with ended_by_sigterm("prune"):
     print("ready", flush=True)
     lock(mutex), lock(mutex)
 """
@@ -48,6 +48,18 @@ def test_a_prune_says_how_to_go_on_and_does(capsys, tmp_path, tiny):
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
     assert run(capsys, *asked, "--resume").status == 0
+
+
+def test_only_what_can_be_continued_is_said_to_be(capsys, monkeypatch):
+    monkeypatch.setattr("jaxprune.jobs.report.report", interrupted)
+    monkeypatch.setattr("jaxprune.jobs.study.open_study", interrupted)
+    assert run(capsys, "report", "study").err.strip() == "interrupted"
+    told = run(capsys, "study", "study.yaml", "study").err
+    assert told.strip() == "interrupted; what had begun is continued by the same command"
+
+
+def interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
 
 
 def test_afterwards_sigterm_is_what_it_was(capsys):

@@ -3,7 +3,9 @@
 Item by item: log-likelihoods, whether they are greedy, every metric, and the texts that are generated.
 """
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -271,3 +273,14 @@ def test_its_command_line_says_what_is_wrong(monkeypatch, capsys):
         main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: the model 'nowhere/at/all' does not exist")
+
+
+def test_help_begins_with_what_is_ours(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["jaxprune.harness", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().out
+    assert told.index("--model jaxprune --model_args pretrained=MODEL") < told.index("usage")
+    assert set(inspect.signature(JaxpruneLM).parameters) - {"batch_size", "max_batch_size", "device"} <= set(
+        re.findall(r"\w+", told[: told.index("All else is")])
+    )

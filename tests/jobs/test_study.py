@@ -29,6 +29,7 @@ from jaxprune.pruning.sparsegpt import SparseGPT
 from jaxprune.sharding import make_mesh
 from jaxprune.studies import claims
 from jaxprune.studies.grid import Shard, parse_shard
+from jaxprune.studies.measured import read_measured
 from jaxprune.studies.results import read_study
 from tests import multiprocess
 from tests.tiny import write_tiny_checkpoint
@@ -353,8 +354,30 @@ def test_damaged_results_and_tokens_are_made_anew(finished, world, tmp_path):
     (out / "points" / "wanda_0.5_de_seed0" / "result.json").write_text("{")
     (out / "dense" / "result.json").write_text("[]")
     (out / "calibration" / "de.seed0.npz").write_bytes(b"PK\x03\x04")
-    assert list(run(ask(world, tmp_path / "study.yaml"), out)) == ["dense", "wanda_0.5_de_seed0"]
+    (out / "points" / "wanda_0.5_de_seed1" / "items.npz").unlink()
+    made = ["dense", "wanda_0.5_de_seed0", "wanda_0.5_de_seed1"]
+    assert list(run(ask(world, tmp_path / "study.yaml"), out)) == made
     assert contents(out) == contents(finished[0])
+
+
+def test_a_task_file_that_is_edited_in_the_middle_pairs_no_items(world, tmp_path):
+    out, file = tmp_path / "out", tmp_path / "task.jsonl"
+    shutil.copy(world / "task.jsonl", file)
+    asked = ask(
+        world, tmp_path / "study.yaml", methods=["magnitude"], seeds=[0],
+        evaluation={"languages": ["de", "en"], "tasks": {"names": [f"file:{file}"]}},
+    )  # fmt: skip
+    run(asked, out)
+    assert not read_measured(read_study(out)).problems
+    lines = file.read_text(encoding="utf-8").splitlines()
+    changed = next(number for number, line in enumerate(lines) if json.loads(line)["language"] == "de")
+    lines[changed] = json.dumps({**json.loads(lines[changed]), "answer": 0})
+    file.write_text("\n".join(lines), encoding="utf-8")
+    shutil.rmtree(out / "points" / "magnitude_0.5")
+    run(asked, out)
+    [problem] = read_measured(read_study(out)).problems
+    assert problem.point == "magnitude_0.5"
+    assert "in de: 1 of 6 items have the dense model's ids and another content" in problem.what
 
 
 @pytest.mark.parametrize("keep", ["models", "nothing"])

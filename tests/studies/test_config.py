@@ -82,12 +82,13 @@ def test_published_parameters_are_no_other_method(tmp_path):
         ("no,", "en,", "calibration.mixtures[1]: en is the same as an earlier one"),
         ("ar=16", '"ar=16,de"', "calibration.mixtures[3]: the mixture 'ar=16,de' is not understood"),
         ("all:", "../all:", "calibration.mixtures[4]: the name '../all' cannot be part of a file's name"),
-        ("[wanda,", "[wnda,", "methods[0].name: there is no name 'wnda' (did you mean wanda?)"),
+        ("[wanda,", "[wnda,", "methods[0].name: there is no method 'wnda' (did you mean wanda?)"),
         ("[wanda,", "[wanda, {name: wanda, combine: sum},", "methods[1]: 'wanda' is there already"),
         ("damping", "dampening", "methods[2].dampening: unknown key (did you mean damping?)"),
         ("english: en", "english: fr", "decision.baselines.english: there is no mixture 'fr'"),
         ("measure: perplexity", "measure: perplexty", "decision.targets[0].measure: there is no measure 'perplexty'"),
         ("next-verse: 0.5", "next-vrse: 0.5", "decision.weights: there is no measure 'next-vrse'"),
+        ("perplexity: 1, next-verse: 0.5", "perplexity: 0", "decision.weights: are all 0, so nothing decides"),
         ("next-verse: 0.5", "next-verse: -1", "decision.weights.next-verse: is -1"),
         ("_at_most: 0.05", "_at_most: 0.05, other_languages_lose_at_most: 1", "decision.targets[0]: should have one"),
         ("  texts: mc4\n", "  texts: tokens:x.npy\n", "calibration.texts: tokens:x.npy has no languages"),
@@ -106,6 +107,19 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, old, new, words):
     assert words in message
     assert str(tmp_path / "study.yaml") in message
     assert "\n" not in message
+    assert "more after this" not in message
+
+
+def test_how_much_more_is_wrong_is_counted(tmp_path):
+    with pytest.raises(RequestError, match=r"seeds\[0\]: is -1, and should be [^(]*\.$"):
+        load(tmp_path, SOUND.replace("[0, 1]", "[-1]"))
+    with pytest.raises(RequestError, match=r"\(1 more after this\)$"):
+        load(tmp_path, SOUND.replace("[0, 1]", "[-1]").replace("title: A study", "title: 1"))
+
+
+def test_a_file_that_is_not_there_is_not_to_be_fetched(tmp_path):
+    with pytest.raises(RequestError, match=r"absent\.yaml is needed and is not there .*; name one that is"):
+        load_config(tmp_path / "absent.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words", "a: &x [*x]\n", "a: !!python/object:os.system {}\n"])

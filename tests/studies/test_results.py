@@ -8,12 +8,21 @@ import pytest
 from jaxprune.errors import RequestError
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import all_points
+from jaxprune.studies.measured import read_measured
 from jaxprune.studies.results import read_study
+from jaxprune.tasks.items import ChoiceItem, content_digest
+from tests.studies import synthetic
+from tests.studies.synthetic import Study, Truth
 from tests.studies.test_config import SOUND, load
+
+POINT = {"calibration": "en", "mixture": {"en": 64}, "method": "wanda", "settings": {}, "pattern": "0.5", "seed": 0}
+SCORE = {"metrics": {"acc": {"value": 0.5, "interval": [0.4, 0.6]}}, "baselines": {"chance": 0.5, "overlap": None}}
+TASK = {"ability": "knowledge", "headline": "acc", "languages": {"de": SCORE}}
 
 
 def result(name, **more):
-    return {"format": 1, "id": name, "status": "done", "error": None, "seconds": {}, "perplexity": {}, **more}
+    sound = {"status": "done", "error": None, "seconds": {}, "perplexity": {}, "point": POINT}
+    return {"format": 1, "id": name, **sound, **more}
 
 
 @pytest.fixture
@@ -70,6 +79,30 @@ def test_each_point_is_what_it_is(out):
         by_name["wanda_0.5_en_seed0"].items()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("point", None),
+        ("point", {}),
+        ("point", {**POINT, "mixture": {"en": "64"}}),
+        ("point", {**POINT, "settings": []}),
+        ("perplexity", {"de": 1.5}),
+        ("snr", {"languages": {"de": {"blocks": {"first": 1.0}}}}),
+        ("tasks", {"exams": {}}),
+        ("tasks", {"exams": {**TASK, "languages": {"de": {**SCORE, "metrics": {}}}}}),
+        ("tasks", {"exams": {**TASK, "languages": {"de": {**SCORE, "baselines": {"chance": "half"}}}}}),
+        ("seconds", {"prune": None}),
+        ("missing", [["exams"]]),
+    ],
+)
+def test_a_result_that_lacks_what_a_report_reads_is_damaged(out, field, value):
+    name = "wanda_0.5_en_seed0"
+    write(out, name, result(name, **{field: value}))
+    [point] = read_study(out).points
+    assert point.status == "damaged"
+    assert point.error["message"].endswith(f"is not a result of this study, to judge by its {field}")
+
+
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(RequestError, match="holds no study"):
         read_study(tmp_path)
@@ -79,3 +112,31 @@ def test_numbers_that_json_has_not_are_null(tmp_path):
     write_json(tmp_path / "a.json", {"a": [np.inf, float("nan"), 1.5], "b": {0: (2, None)}})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, None, 1.5], "b": {"0": [2, None]}}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("left", ["nothing", "garbage", "a beginning"])
+def test_a_point_whose_items_are_gone_is_damaged(out, left):
+    name = "wanda_0.5_en_seed0"
+    write(out, name, result(name, perplexity={"de": {"nats_per_token": 3.0}}))
+    path = out / "points" / name / "items.npz"
+    write_arrays(path, {"perplexity/de/nats": np.ones(4), "perplexity/de/tokens": np.ones(4)})
+    assert read_study(out).points[0].status == "done"
+    content = {"nothing": None, "garbage": b"garbage", "a beginning": path.read_bytes()[:200]}[left]
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    [point] = read_study(out).points
+    assert point.status == "damaged"
+    assert "items.npz" in point.error["message"]
+
+
+def test_items_of_another_content_under_the_same_ids_are_not_paired(tmp_path):
+    made = Study(synthetic.config(seeds=(0,)), Truth())
+    for name, arrays in made.arrays.items():
+        for language in ("de", "en"):
+            answers = [int(name == "wanda_0.5_de_seed0" and language == "de" and i == 3) for i in range(200)]
+            digests = [content_digest(ChoiceItem(str(i), "a", ("b", "c"), of)) for i, of in enumerate(answers)]
+            arrays[f"digests/tasks/exams/{language}"] = np.asarray(digests)
+    [problem] = read_measured(made.read(tmp_path / "out")).problems
+    assert problem.point == "wanda_0.5_de_seed0"
+    assert problem.what.startswith("exams in de: 1 of 200 items have the dense model's ids and another content")

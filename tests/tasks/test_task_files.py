@@ -31,20 +31,32 @@ def test_choices(tmp_path):
     assert (second.id, second.context) == ("4", "Two and two are ")
     assert (third.context, third.choices) == ("Two and two are", (" four", " five"))
     assert task.items("zh", None) == [ChoiceItem("3", "二加二等于", ("四", "五"), 1)]
-    assert task.items("en", 1) == [first]
+    assert task.items("en", None)[:1] == [first]
+
+
+def test_a_limit_scatters_items_alike_in_every_language(tmp_path):
+    lines = [{**CHOICE, "id": f"q{number}", "language": language} for language in "ab" for number in range(40)]
+    lines[40:] = reversed(lines[40:])
+    task = open_task(write(tmp_path, *lines))
+    taken = [[item.id for item in task.items(language, 12)] for language in "ab"]
+    assert taken[0] == taken[1]
+    assert taken[0] == [item.id for item in task.items("a", 20)][:12]
+    # Those at the end of the file are as likely as those at its beginning.
+    assert max(int(id_[1:]) for id_ in taken[0]) >= 20
+    assert [item.id for item in task.items("a", None)] == [f"q{number}" for number in range(40)]
 
 
 def test_generation(tmp_path):
     lines = [
         {**GENERATION, "ability": "knowledge", "id": 7},
-        {**GENERATION, "ability": "knowledge", "stop": ["!", "."]},
+        {**GENERATION, "ability": "knowledge", "stop": ["!", "."], "max_new_tokens": 5, "idx": 3},
     ]
     lines[1]["reference"] = ["Morgen", "Tag"]
     task = open_task(write(tmp_path, *lines))
     assert (task.kind, task.ability, task.headline) == ("generation", "knowledge", "chrf")
     first, second = task.items("de", None)
     assert first == GenerationItem("7", "Guten", ("Morgen",))
-    assert (second.references, second.stop) == (("Morgen", "Tag"), ("!", "."))
+    assert (second.references, second.stop, second.max_new_tokens) == (("Morgen", "Tag"), ("!", "."), 5)
 
 
 @pytest.mark.parametrize("field", ["context", "choices", "answer", "language"])
@@ -80,6 +92,12 @@ def test_a_missing_field_names_file_line_and_field(tmp_path, field):
             '{"context": "\\ud800", "choices": ["a", "b"], "answer": 0, "language": "en"}',
             "'context' is no valid Unicode",
         ),
+        ({**CHOICE, "seperator": ""}, "unknown field 'seperator', which looks like 'separator'"),
+        ({**CHOICE, "ID": "a"}, "unknown field 'ID', which looks like 'id'"),
+        (
+            '{"context": "a", "choices": ["a", "b"], "answer": 0, "answer": 1, "language": "en"}',
+            "'answer' occurs twice",
+        ),
         ("[1]", "a list, not an object"),
         ("{", "no JSON object"),
         ("9" * 5000, "no JSON object"),
@@ -91,7 +109,9 @@ def test_wrong_lines(tmp_path, line, said):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("changes", [{"prompt": ""}, {"reference": []}, {"reference": ["a", 1]}, {"stop": ""}])
+@pytest.mark.parametrize(
+    "changes", [{"prompt": ""}, {"reference": []}, {"reference": ["a", 1]}, {"stop": ""}, {"max_new_tokens": 0}]
+)
 def test_wrong_generation_lines(tmp_path, changes):
     with pytest.raises(RequestError, match=rf"line 1: '{next(iter(changes))}' is .*it has to be"):
         open_task(write(tmp_path, {**GENERATION, **changes}))

@@ -9,9 +9,10 @@ import jinja2
 from markupsafe import Markup
 
 import jaxprune
-from jaxprune.evaluation.intervals import RESAMPLES
+from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
 from jaxprune.studies import wording
 from jaxprune.studies.colours import language_colours
+from jaxprune.studies.comparisons import RESAMPLES
 from jaxprune.studies.criterion import TargetResult, criterion_for
 from jaxprune.studies.figure_files import inline_svg
 from jaxprune.studies.findings import Answer, target_text
@@ -37,22 +38,24 @@ def lead(summary: Summary, setting: Setting) -> str:
     """Returns the answer to a setting in a sentence: where another calibration than English is worth it."""
     answers = [given for given in summary.answers if given.setting == setting]
     if not answers:
-        return "No language has two calibrations to choose from yet, so nothing is recommended."
+        return f"{summary.undecided(setting)} So nothing is recommended."
     certain = [given for given in answers if given.is_certain]
     where = wording.names([language_of(given.language).english for given in certain])
     if summary.english is None:
         number = wording.count(len(answers), "language")
         return f"English calibration was not measured; the best of what was, for {number}:"
+    decided = [of for of in summary.decisions if of.setting == setting]
+    compared = wording.count(sum(of.english is not None for of in decided), "language")
+    without = wording.names([language_of(of.language).english for of in decided if of.english is None])
+    if all(of.english is None for of in decided):
+        why = "gave no numbers" if any(of.is_english_broken for of in decided) else "was not measured"
+        return f"English calibration ({summary.english}) {why} here, so nothing is compared with it: {without}."
+    rest = f" In {without} English calibration has no numbers to compare with." if without else ""
     if not certain:
-        return (
-            f"In none of {wording.count(len(answers), 'language')} is another calibration measurably better than "
-            "English "
-            f"({summary.english})."
-        )
+        return f"In none of {compared} is another calibration measurably better than English ({summary.english}).{rest}"
     return (
-        f"In {len(certain)} of {wording.count(len(answers), 'language')} another calibration than English "
-        f"({summary.english}) is "
-        f"measurably better: {where}."
+        f"In {len(certain)} of {compared} another calibration than English ({summary.english}) is measurably better: "
+        f"{where}.{rest}"
     )
 
 
@@ -159,17 +162,19 @@ def methods_text(summary: Summary) -> list[str]:
             f"windows of {part.length} tokens a language from {part.texts}; each model runs its own hidden states."
         )
     if evaluation.tasks is not None:
-        limit = "all items" if evaluation.tasks.limit is None else f"at most {evaluation.tasks.limit} items"
         tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
-        told = [f"{measure.name} ({measure.ability}; {measure.metric})" for measure in tasks]
-        lines.append(f"Tasks: {wording.names(told)}; {limit} a language, the same ones for every model.")
+        told = [
+            f"{of.name} ({of.ability}; {of.metric}; {_limit_text(evaluation.tasks.limit_of(of.name))})" for of in tasks
+        ]
+        lines.append(f"Tasks: {wording.names(told)}; the same items for every model.")
     lines += [
         "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and "
         "of seeds added "
         "up and Satterthwaite\u2019s degrees of freedom; what a seed changes is taken from all calibrations of a "
         "setting together, "
         "as if it were the same for each. With one seed of everything it is McNemar\u2019s exact test for "
-        f"right and wrong answers and a bootstrap otherwise (up to {RESAMPLES:,} resamples). Intervals are 95 %, "
+        f"right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
+        f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95 %, "
         "uncorrected. P-values in "
         "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for "
         "what came "
@@ -187,6 +192,10 @@ def methods_text(summary: Summary) -> list[str]:
             shown = [f"{text} ({wording.count(number, 'result')})" for text, number in told.items()]
             lines.append(f"{what}: {'; '.join(shown)}.")
     return lines
+
+
+def _limit_text(limit: int | None) -> str:
+    return "all items" if limit is None else f"at most {wording.count(limit, 'item')} a language"
 
 
 def _flat(value: Any) -> str:

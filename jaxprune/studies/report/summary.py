@@ -14,7 +14,7 @@ from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.for_all import ForAll, for_all
-from jaxprune.studies.measured import Measured, Scores, read_measured
+from jaxprune.studies.measured import Measured, Scores, Setting, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import StudyResults
@@ -45,6 +45,20 @@ class Summary:
     state: tuple[str, ...]
     analyses: tuple[Section, ...] = ()
 
+    def undecided(self, setting: Setting) -> str:
+        """Returns why nothing can be decided in a setting that has no answers, in a sentence."""
+        cells = self.measured.cells[setting].values()
+        if not self.study.config.evaluation.measures:
+            return (
+                "Only signal-to-noise ratios were measured, which alone decide nothing: they say how far a model has "
+                "moved, not whether it is worse."
+            )
+        if len(cells) < 2:
+            return "There are no two calibrations to choose from yet."
+        if not any(of_language for cell in cells for of_language in cell.scores.values()):
+            return "Nothing that was measured counts, so no calibrations can be compared."
+        return "No language has two calibrations whose numbers count, so none can be compared."
+
 
 def summarise(study: StudyResults) -> Summary:
     """Computes what there is to say of a study, finished or not.
@@ -74,7 +88,7 @@ def summarise(study: StudyResults) -> Summary:
         for_all=for_all(decisions),
         findings=published_findings(measured, comparisons),
         caveats=(*unread, *caveats(study, measured)),
-        state=state(study),
+        state=state(study, measured),
         analyses=analyses,
     )
 
@@ -107,6 +121,11 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "for_all": [
             {**_of(of.setting), "languages": list(of.languages), "losses": dict(of.losses), "text": of.text}
             for of in summary.for_all
+        ],
+        "undecided": [
+            {**_of(setting), "text": summary.undecided(setting)}
+            for setting in measured.cells
+            if not any(given.setting == setting for given in summary.answers)
         ],
         "findings": [dataclasses.asdict(finding) for finding in summary.findings],
         "caveats": list(summary.caveats),
