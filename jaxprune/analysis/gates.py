@@ -93,6 +93,10 @@ class GateCounts:
             self.mixed_tokens_LN[mixture, block] += tokens
             self._windows_LN[language, block] += 1
 
+    def windows_in(self, block: int, language: str) -> int:
+        """Returns how many sequences of a language a block has seen."""
+        return int(self._windows_LN[self.languages.index(language), block])
+
     @property
     def counts(self) -> dict[str, Int64[np.ndarray, "N F"]]:
         """Tokens for which a gate is open, by language."""

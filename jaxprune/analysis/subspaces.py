@@ -50,7 +50,8 @@ class SentenceChecks:
     Attributes:
       retrieval: by language, how often a sentence's nearest neighbour in another language, by the cosine, is its
         translation: the mean over the other languages. ``1 / N`` by chance.
-      identification: by language, how often a sentence is nearest to its own language's mean. ``1 / L`` by chance.
+      identification: by language, how often a sentence is nearest to the mean of its own language's sentences, of the
+        other half of them. ``1 / L`` by chance.
       alignment: centred kernel alignment of two languages' translations; None where they do not vary.
     """
 
@@ -128,7 +129,7 @@ def measure_block(
             energy[k],
             share[k],
             _change(splits[0], split, ratios[k], alignment[k]) if k else None,
-            check_sentences(sentences[k], split, means[k]) if sentences else None,
+            check_sentences(sentences[k], split) if sentences else None,
         )
         for k, split in enumerate(splits)
     ]
@@ -175,15 +176,12 @@ def _change(
     )
 
 
-def check_sentences(
-    vectors: Mapping[str, Float[np.ndarray, "N D"]], split: Split, means: Mapping[str, Float[np.ndarray, " D"]]
-) -> SentenceChecks:
+def check_sentences(vectors: Mapping[str, Float[np.ndarray, "N D"]], split: Split) -> SentenceChecks:
     """Returns whether translations find each other, and whether languages are known, from each part of the vectors.
 
     Args:
       vectors: of sentences by language, translations of each other in the same order.
       split: made from other text.
-      means: of that text, of all languages.
     """
     cuts = {"whole": lambda vectors_ND: np.asarray(vectors_ND, np.float64), "agnostic": split.agnostic}
     cuts["specific"] = split.specific
@@ -191,17 +189,13 @@ def check_sentences(
     identification: dict[str, dict[str, float]] = {}
     for part, cut in cuts.items():
         of_part = {language: cut(vectors_ND) for language, vectors_ND in vectors.items()}
-        means_LD = cut(np.stack(list(means.values())))
         retrieval[part] = {
             language: float(
                 np.mean([_found(vectors_ND, other_ND) for other, other_ND in of_part.items() if other != language])
             )
             for language, vectors_ND in of_part.items()
         }
-        identification[part] = {
-            language: float(np.mean(_nearest(vectors_ND, means_LD) == list(means).index(language)))
-            for language, vectors_ND in of_part.items()
-        }
+        identification[part] = _identified(of_part)
     kernels = {language: centred_kernel(vectors_ND) for language, vectors_ND in vectors.items()}
     alignment = {(a, b): kernel_alignment(kernels[a], kernels[b]) for a, b in itertools.combinations(kernels, 2)}
     return SentenceChecks(retrieval, identification, alignment)
@@ -209,6 +203,20 @@ def check_sentences(
 
 def _found(sources_ND: np.ndarray, targets_ND: np.ndarray) -> float:
     return float(nearest_is_own(sources_ND, targets_ND, centred=False).mean())
+
+
+def _identified(vectors: Mapping[str, Float64[np.ndarray, "N D"]]) -> dict[str, float]:
+    """Returns by language how many of its sentences are nearest to its mean, taken from the other half of sentences.
+
+    Not the means that the split was made from: those have no language left in their agnostic parts, whatever sentences
+    have in theirs.
+    """
+    hits = dict.fromkeys(vectors, 0)
+    for half in (0, 1):
+        means_LD = np.stack([of_ND[1 - half :: 2].mean(axis=0) for of_ND in vectors.values()])
+        for index, (language, of_ND) in enumerate(vectors.items()):
+            hits[language] += int(np.count_nonzero(_nearest(of_ND[half::2], means_LD) == index))
+    return {language: hits[language] / len(of_ND) for language, of_ND in vectors.items()}
 
 
 def _nearest(vectors_ND: Float64[np.ndarray, "N D"], means_LD: Float64[np.ndarray, "L D"]) -> np.ndarray:

@@ -75,7 +75,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
         ]
         for run in result["runs"]
     ]
-    title = "Concentration of zeros (Gini coefficient, mean over blocks; in brackets by chance)"
+    title = "Concentration of zeros (Gini coefficient, mean over blocks; in brackets if they fell independently)"
     tables = [console.table(title, ["run", "pruned", "query heads", "key-value heads", "neurons"], rows)]
     overlap = result["overlap"]
     columns = ["kept IoU", "by chance", "pruned IoU", "by chance"]

@@ -25,9 +25,10 @@ def command(
     """Find the MLP neurons that serve some languages only, and what pruning made of them.
 
     LAPE is the entropy of a neuron's activation probabilities over languages: low where it is active in few of them.
-    The lowest 1% of the neurons that are active enough are chosen, whatever the text: how many of them are lower than
-    windows of mixed languages can be by chance is said beside it. 1000 tokens of each language are needed at least, so
-    that a probability has a standard error of 1.6% or less; a hundred times as many make a study.
+    1% of all neurons are chosen, those of lowest LAPE that are active enough, whatever the text: how many are lower
+    than windows of mixed languages can be by chance is said beside it. 1000 tokens of each language are needed at
+    least, so that a probability has a standard error of 1.6% or less; a hundred times as many make a study. With
+    --silence, neurons are chosen on every other window and silenced on the rest.
 
     [bold]Example:[/]  jaxprune analyze neurons sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw
     --length 512 --out neurons

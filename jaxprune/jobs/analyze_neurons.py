@@ -1,5 +1,6 @@
 """Finds the neurons of several models that are specific to languages, and what silencing them does."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxprune.analysis.neuron_sets import select_counted
 from jaxprune.analysis.neurons import as_json
 from jaxprune.analysis.silencing import Effects, causal_test, passes
 from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.data.windows import Windows
 from jaxprune.jobs.analysis_files import analysis_folder
 from jaxprune.jobs.model_names import account_models
 from jaxprune.jobs.state_inputs import StateInputs
@@ -31,7 +33,9 @@ class Collector:
         """Starts at zero."""
         self._inputs, self._checkpoints = inputs, checkpoints
         leading = inputs.num_leading
-        self._counts = [GateCounts(inputs.languages, of.model, leading=leading) for of in checkpoints]
+        self._counts, self._halves = (
+            [GateCounts(inputs.languages, of.model, leading=leading) for of in checkpoints] for _ in range(2)
+        )
 
     @property
     def observe(self) -> OpenGates:
@@ -40,7 +44,13 @@ class Collector:
 
     def take(self, which: int, block: int, batch: Microbatch, observed_BF: Array | np.ndarray) -> None:
         """Adds what was observed of a microbatch in a block of a model."""
-        self._counts[which].accumulate(block, batch, observed_BF)
+        counts = self._counts[which]
+        seen = counts.windows_in(block, batch.language)
+        counts.accumulate(block, batch, observed_BF)
+        is_window_B = batch.weights_B > 0
+        number_B = seen + np.cumsum(is_window_B) - 1
+        half = dataclasses.replace(batch, weights_B=np.where(is_window_B & (number_B % 2 == 0), batch.weights_B, 0))
+        self._halves[which].accumulate(block, half, observed_BF)
 
     def result(
         self,
@@ -57,14 +67,17 @@ class Collector:
         models = account_models(self._checkpoints)
         counts = {model["label"]: of for model, of in zip(models, self._counts, strict=True)}
         silencing: dict[str, dict[str, Effects]] = {}
-        for (label, of_model), checkpoint in zip(
-            counts.items(), self._checkpoints if is_causal else (), strict=is_causal
+        # What neurons were chosen on they fit better than other text: half of the windows choose, the others judge.
+        windows = {language: Windows(of.tokens_NT[1::2], None) for language, of in self._inputs.windows.items()}
+        for model, of_half, checkpoint in zip(
+            models, self._halves, self._checkpoints if is_causal else (), strict=is_causal
         ):
+            label = model["label"]
             silencing[label] = causal_test(
                 checkpoint.parameters,
                 checkpoint.model,
-                self._inputs.windows,
-                select_counted(of_model, thresholds).members_LNF,
+                windows,
+                select_counted(of_half, thresholds).members_LNF,
                 mesh=mesh,
                 dtype=dtype,
                 seed=seed,
@@ -79,7 +92,8 @@ class Collector:
 def silencing_work(checkpoints: Sequence[Checkpoint], inputs: StateInputs) -> int:
     """Returns the tokens that ``Collector.result`` will report, if the test is asked for."""
     blocks = checkpoints[0].model.num_blocks + 1
-    return len(checkpoints) * passes(len(inputs.languages)) * inputs.num_tokens * blocks
+    tokens = sum(of.tokens_NT[1::2].size for of in inputs.windows.values())
+    return len(checkpoints) * passes(len(inputs.languages)) * tokens * blocks
 
 
 def analyze_neurons(

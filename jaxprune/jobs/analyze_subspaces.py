@@ -54,6 +54,7 @@ class Collector:
             for index, model in enumerate(account_models(checkpoints))
         ]
         return inputs.as_json() | {
+            "hidden_size": checkpoints[0].model.config.hidden_size,
             "rank": self._rank,
             "sentences": {language: len(of) for language, of in inputs.sentences.items()},
             "models": models,

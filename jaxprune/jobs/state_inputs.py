@@ -1,6 +1,8 @@
 """What the analyses of hidden states and of neurons read: models of one shape, and text that none of them has seen."""
 
 import dataclasses
+import itertools
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -112,16 +114,25 @@ def prepare_states(
     Raises:
       RequestError: a model is named twice or has another shape, or text is too little or served to calibrate.
     """
-    references = [checkpoint.reference for checkpoint in checkpoints]
-    for pruned in checkpoints[1:]:
-        if references.count(pruned.reference) > 1:
+    # realpath leaves alone what is no path.
+    places = [os.path.realpath(os.path.expanduser(checkpoint.reference)) for checkpoint in checkpoints]
+    for place, pruned in list(zip(places, checkpoints, strict=True))[1:]:
+        if places.count(place) > 1:
             raise RequestError(f"{pruned.reference} is given more than once; name each model once.")
         check_pair(checkpoints[0], pruned)
     tokenizer = checkpoints[0].tokenizer()
     prepared = prepare_windows(checkpoints[0], texts, languages, windows=windows, length=length, protocol="windows")
     for checkpoint in checkpoints[1:]:
         check_unseen(checkpoint.reference, prepared)
+    for (a, of_a), (b, of_b) in itertools.combinations(prepared.items(), 2):
+        if np.array_equal(of_a.tokens_NT, of_b.tokens_NT):
+            raise RequestError(f"{texts} has the same text in {a} and in {b}, so nothing can tell them apart.")
     num_leading = len(window_start(tokenizer))
+    if windows < 2:
+        raise RequestError(
+            "1 window of each language was asked for, and two are needed at least, of which each shows how far the "
+            "other can be trusted; ask for more (--windows)."
+        )
     if windows * (length - num_leading) < LEAST_TOKENS:
         raise RequestError(
             f"{windows} windows of {length} tokens are {windows * (length - num_leading)} for each language, and fewer "

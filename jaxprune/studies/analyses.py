@@ -32,7 +32,7 @@ ANALYSES = {
 }
 
 FOLDER = "analysis"
-"""In a study's folder: what lies there, or in a folder in it, a report tells of."""
+"""In a study's folder: what lies in it, at whatever depth, a report tells of."""
 
 
 class Stored(NamedTuple):
@@ -55,7 +55,7 @@ def read_analyses(study: Path) -> Iterator[Stored]:
     """Yields the analyses in the folder of a study, kind by kind."""
     for kind, of in ANALYSES.items():
         folder = study / FOLDER
-        for path in sorted([*folder.glob(of.file), *folder.glob(f"*/{of.file}")]):
+        for path in sorted(folder.rglob(of.file)):
             try:
                 yield Stored(kind, path, parse_object(path.read_bytes(), str(path), advice="analyse again"))
             except (OSError, RequestError) as error:

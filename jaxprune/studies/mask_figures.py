@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxprune.analysis.overlap import above_chance
-from jaxprune.studies.colours import PALETTE, language_colours
-from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.colours import language_colours
+from jaxprune.studies.figure_files import INK, NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
 
 _STROKES = ("-", "--", "-.", ":")
@@ -47,8 +47,9 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     lines = [
         _Line(
             name,
-            PALETTE[index % len(PALETTE)],
-            _STROKES[index // len(PALETTE) % len(_STROKES)],
+            # No colour: colours are languages.
+            INK,
+            _STROKES[index % len(_STROKES)],
             _by_block(group["blocks"], "kept_iou"),
             _by_block(group["blocks"], "kept_chance"),
         )
@@ -86,7 +87,9 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             what = kind.replace("_", " ")
             title = f"Do some {what} lose more than others?"
             figure = _line_figure(title, f"Gini coefficient of zeros over {what}", _concentration(result, kind))
-            caption = f"How unevenly zeros lie on {what}, by block: 0 is alike on all; dotted, what chance gives."
+            caption = (
+                f"How unevenly zeros lie on {what}, by block: 0 is alike on all; dotted, what independent zeros give."
+            )
             figures.append(NamedFigure(f"zeros-on-{what.replace(' ', '-')}", figure, caption))
     return figures
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxprune.studies.block_lines import line_styles
 from jaxprune.studies.colours import PALETTE, language_colours
 from jaxprune.studies.figure_files import DARK_TEXT, LIGHT_TEXT, NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
@@ -78,6 +79,7 @@ def blocks_figure(result: Mapping[str, Any]) -> Any:
                 linewidth=1.4,
             )
         axes.set_xlabel("block (0 is next to the embedding)")
+        axes.tick_params(labelbottom=True)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(label, fontsize=10)
@@ -99,7 +101,8 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
     figure = Figure(figsize=(7.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     edges = result["lape"]["edges"]
-    for index, (label, of_model) in enumerate(result["neurons"].items()):
+    styles = line_styles(list(result["neurons"]))
+    for label, of_model in result["neurons"].items():
         counts = np.asarray(of_model["lape"]["histogram"], float)
         shift = of_model["against_first"]
         distance = None if shift is None else shift["lape_distance"]
@@ -107,8 +110,8 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
             100 * counts / max(counts.sum(), 1.0),
             edges,
             label=label if distance is None else f"{label} (distance {distance:.3f})",
-            color=PALETTE[index % len(PALETTE)],
-            linestyle=_STROKES[index % len(_STROKES)],
+            color=styles[label][0],
+            linestyle=styles[label][1],
             linewidth=1.5,
         )
     axes.set_yscale("log")

@@ -7,7 +7,7 @@ from typing import Any
 from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.figure_files import NamedFigure
 
-_PARTS = {"whole": "whole", "agnostic": "language-agnostic part", "specific": "language-specific part"}
+_PARTS = {"whole": "whole", "agnostic": "language-agnostic part (all the rest)", "specific": "language-specific part"}
 
 Block = Mapping[str, Any]
 
@@ -21,7 +21,9 @@ def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
         NamedFigure(
             "specific-share",
             block_lines_figure(
-                "How much of the hidden states tells languages apart", "share of energy, language-specific", [share]
+                "Energy of hidden states along the directions in which language means differ",
+                "share of energy, language-specific",
+                [share],
             ),
             "Share of the energy of hidden states that lies in the language-specific subspace, mean over languages.",
         )
@@ -44,7 +46,8 @@ def _subspace_figure(models: Sequence[Any]) -> NamedFigure:
     title = "How much of the dense model's language-specific subspace is still there"
     caption = (
         "Mean squared cosine of the principal angles between the language-specific subspaces of the dense and the "
-        "pruned model; dotted, of the dense model's from two halves of the text: what lies above is no change."
+        "pruned model, from the same text; dotted, of the dense model's from two halves of the text: how well text of "
+        "this length determines it."
     )
     return NamedFigure("subspaces", block_lines_figure(title, "mean squared cosine of the angles", [panel]), caption)
 
@@ -58,7 +61,7 @@ def _snr_figure(pruned: Sequence[Any]) -> NamedFigure:
             return None if None in values else statistics.fmean(values)
 
         panels.append(Panel(_PARTS[part], _lines(pruned, ratio)))
-    title = "What pruning disturbs more: what languages share, or what tells them apart"
+    title = "How much pruning disturbs either part"
     caption = "Signal-to-noise ratio of hidden states in either part of the dense model's split, mean over languages."
     return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
 
@@ -86,7 +89,7 @@ def _retrieval_figure(result: Mapping[str, Any]) -> NamedFigure:
         )
         for part, name in _PARTS.items()
     ]
-    title = "Do translations find each other? More so without what tells languages apart"
+    title = "How often translations find each other, by the part that is compared"
     caption = (
         "How often a sentence's nearest neighbour in another language is its translation, mean over all pairs of "
         "languages, by the part of the hidden states that is compared."
@@ -106,6 +109,9 @@ def _identification_figure(result: Mapping[str, Any]) -> NamedFigure:
         )
         for part, name in _PARTS.items()
     ]
-    caption = "How often a sentence is nearest to the mean of its own language, by the part that is compared."
+    caption = (
+        "How often a sentence is nearest to the mean of its own language, taken from other sentences, by the part that "
+        "is compared."
+    )
     figure = block_lines_figure("Which part knows the language", "accuracy of identification", panels)
     return NamedFigure("identification", figure, caption)

@@ -175,7 +175,7 @@ def test_planted_parts_do_what_they_should():
     vectors, means, marks = planted_sentences(specific_size=60)
     split = split_languages(np.stack(list(means.values())), 3)
     assert np.sum((split.specific_DR.T @ marks) ** 2) / 3 > 0.95
-    found = check_sentences(vectors, split, means)
+    found = check_sentences(vectors, split)
     assert set(found.retrieval) == set(found.identification) == set(PARTS)
     for language in vectors:
         assert found.retrieval["agnostic"][language] > 0.95
@@ -189,12 +189,25 @@ def test_planted_parts_do_what_they_should():
 def test_without_languages_planted_no_part_knows_them():
     vectors, _, _ = planted_sentences(specific_size=0.0)
     means = {language: of.mean(axis=0) for language, of in planted_sentences(specific_size=0.0, seed=0)[0].items()}
-    found = check_sentences(vectors, split_languages(np.stack(list(means.values())), 3), means)
+    found = check_sentences(vectors, split_languages(np.stack(list(means.values())), 3))
     for part in PARTS:
         assert np.mean(list(found.identification[part].values())) < 0.55
     assert min(found.retrieval["whole"].values()) > 0.95
     # Translations are all that these sentences differ by.
     assert min(found.alignment.values()) > 0.95
+
+
+def test_a_language_beside_the_split_is_found_in_the_agnostic_part():
+    """The means of the split have nothing of it: only other sentences of the language do."""
+    vectors, means, _ = planted_sentences(specific_size=60)
+    split = split_languages(np.stack(list(means.values())), 3)
+    rng = np.random.default_rng(5)
+    beside = {
+        language: of + split.agnostic(np.broadcast_to(60 * rng.normal(size=of.shape[1]), of.shape))
+        for language, of in vectors.items()
+    }
+    found = check_sentences(beside, split)
+    assert min(found.identification["agnostic"].values()) > 0.9
 
 
 def test_sentences_go_through_with_the_windows():

@@ -43,12 +43,13 @@ def subspaces(*, agnostic=6.0, specific=10.0, own=1.5, blocks=3):
         "languages": list(LANGUAGES),
         "tokens": dict.fromkeys(LANGUAGES, 4000),
         "length": 512,
+        "hidden_size": 640,
         "rank": 2,
         "sentences": dict.fromkeys(LANGUAGES, 50),
         "models": [
             {
                 "label": label,
-                "reference": label,
+                "reference": "a-model",
                 "pruned": how,
                 "blocks": [_block(how, agnostic, specific, own)] * blocks,
             }
@@ -108,8 +109,9 @@ def neurons(*, is_causal=True):
             batch = Microbatch(np.zeros((4, 500), np.int32), np.ones(4, np.float32), language)
             counts[label].accumulate(block, batch, rng.binomial(500, open_for, (4, 100)).astype(np.int32))
     silencing = {label: _silencing() for label in counts} if is_causal else {}
-    models = [{"label": label, "reference": label, "pruned": None} for label in counts]
-    return {"models": models, **as_json(counts, Thresholds(top_rate=0.06), silencing, length=500)}
+    models = [{"label": label, "reference": "a-model", "pruned": None} for label in counts]
+    text = {"texts": "sample", "languages": list(LANGUAGES)}
+    return {"models": models, **text, **as_json(counts, Thresholds(top_rate=0.06), silencing, length=500)}
 
 
 def _silencing():

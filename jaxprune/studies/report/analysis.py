@@ -1,5 +1,7 @@
 """The analyses that a study keeps, as sections of its report: what each shows, what not, figures and numbers."""
 
+import importlib.util
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,46 +37,88 @@ class Section(NamedTuple):
 
     Attributes:
       name: of the section, as figures refer to it.
+      source: of which models and text it is.
       shows: a paragraph on what it shows.
       not_shown: one on what it does not.
       notes: of the analysis itself.
-      result: its numbers, from which the figures are drawn.
+      figures: drawn from it; none without matplotlib.
     """
 
-    kind: str
     name: str
     heading: str
+    source: str
     shows: str
     not_shown: str
     notes: tuple[str, ...]
     tables: tuple[Table, ...]
-    result: Mapping[str, Any]
-
-    def figures(self) -> list[NamedFigure]:
-        """Returns its figures; needs matplotlib."""
-        drawn = ANALYSES[self.kind].figures(self.result)
-        silencing = [figure for figure in drawn if figure.name.startswith("silencing-")]
-        return [figure for figure in drawn if figure not in silencing[_MOST_ALIKE:]]
+    figures: tuple[NamedFigure, ...]
 
 
-def analysis_sections(stored: Iterable[Stored], study: Path) -> tuple[tuple[Section, ...], tuple[str, ...]]:
-    """Returns the sections, and why analyses are left out that cannot be read or are not what they should be."""
+def analysis_sections(stored: Iterable[Stored], study: Path, model: str) -> tuple[tuple[Section, ...], tuple[str, ...]]:
+    """Returns the sections, and why analyses are left out that cannot be read or are not what they should be.
+
+    Args:
+      study: folder in which they lie.
+      model: that the study is of.
+    """
     sections, problems = [], []
     for of in stored:
         if of.result is None:
             problems.append(f"An analysis is left out: {of.problem}")
             continue
-        told = _KINDS[of.kind]
-        place = of.path.parent.relative_to(study).as_posix()
         try:
-            shows, not_shown = told.words(of.result)
-            tables = tuple(told.tables(of.result))
-            notes = tuple(map(str, of.result["notes"]))
+            other = _other_model(of.kind, of.result, model)
+            if other:
+                problems.append(f"An analysis is left out: {of.path} is of {other}, and the study of {model}.")
+            else:
+                sections.append(_section(of.kind, of.result, of.path.parent.relative_to(study).as_posix()))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             problems.append(
                 f"An analysis is left out: {of.path} is not what jaxprune analyze {of.kind} writes "
                 f"({type(error).__name__}: {error}); analyse again."
             )
-            continue
-        sections.append(Section(of.kind, place, told.heading, shows, not_shown, notes, tables, of.result))
     return tuple(sections), tuple(problems)
+
+
+def _section(kind: str, result: Mapping[str, Any], place: str) -> Section:
+    # Python reads NaN, which no analysis writes.
+    json.dumps(result, allow_nan=False)
+    told = _KINDS[kind]
+    shows, not_shown = told.words(result)
+    drawn = ANALYSES[kind].figures(result) if importlib.util.find_spec("matplotlib") else []
+    silencing = [figure for figure in drawn if figure.name.startswith("silencing-")]
+    return Section(
+        name=place if place.rpartition("/")[2] == kind else f"{place}/{kind}",
+        heading=told.heading,
+        source=_source(kind, result),
+        shows=shows,
+        not_shown=not_shown,
+        notes=tuple(map(str, result["notes"])),
+        tables=tuple(told.tables(result)),
+        figures=tuple(figure for figure in drawn if figure not in silencing[_MOST_ALIKE:]),
+    )
+
+
+def _source(kind: str, result: Mapping[str, Any]) -> str:
+    if kind == MASKS:
+        return f"Prunings: {', '.join(run['label'] for run in result['runs'])}."
+    tokens = {code: of["tokens"] if kind == NEURONS else result["tokens"][code] for code, of in _languages(result)}
+    return (
+        f"Models: {', '.join(model['label'] for model in result['models'])}. Text: {result['texts']}, "
+        f"{min(tokens.values()):,} tokens or more of each of {', '.join(tokens)}."
+    )
+
+
+def _languages(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    languages = result["languages"]
+    return list(languages.items()) if isinstance(languages, Mapping) else [(code, None) for code in languages]
+
+
+def _other_model(kind: str, result: Mapping[str, Any], model: str) -> str:
+    """Returns which model it is of, if that is not the study's."""
+    if kind == MASKS:
+        names = [str(run["model"]) for run in result["runs"]]
+    else:
+        first = result["models"][0]
+        names = [str(first["reference"] if first["pruned"] is None else first["pruned"]["model"])]
+    return next((name for name in names if name != model), "")

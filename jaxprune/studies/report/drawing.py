@@ -111,7 +111,7 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
     if any(seconds.values()):
         yield "cost", "cost", "Seconds of pruning by calibration.", cost_figure("What calibration costs", seconds)
     for section in summary.analyses:
-        for of in section.figures():
+        for of in section.figures:
             yield section.name, f"{section.name}-{of.name}", of.caption, of.figure
 
 

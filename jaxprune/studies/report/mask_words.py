@@ -9,14 +9,23 @@ from jaxprune.analysis.overlap import above_chance
 from jaxprune.studies import wording
 from jaxprune.studies.report.table import NOTHING, Table
 
-_FACTORS = {"languages": "the language of calibration", "seed": "the seed", "method": "the method"}
+_FACTORS = {
+    "languages": "the language of calibration",
+    "seed": "the seed",
+    "method": "the method",
+    "pattern": "the pattern",
+    "texts": "the text",
+    "model": "the model",
+}
+# Fewer comparisons say nothing of a rule.
+_FEWEST = 4
 
 
 def mask_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     agreements = {differ: values for differ in _FACTORS if (values := list(_agreements(result, differ)))}
     if not agreements:
-        shows = "No two of these prunings differ in one thing only."
+        shows = "No two of these prunings differ in one thing and no other."
     else:
         told = [
             f"to {statistics.fmean(values):.3f} if that is {_FACTORS[differ]} ({wording.count(len(values), 'pair')})"
@@ -27,14 +36,17 @@ def mask_words(result: Mapping[str, Any]) -> tuple[str, str]:
             f"thing agree {wording.names(told)}."
         )
     shows += _language_beyond_seed(result)
-    zeros = [
+    gini = [
         f"{kind.replace('_', ' ')} {statistics.fmean(of['gini'] for of in found):.3f} "
-        f"(by chance {statistics.fmean(of['by_chance'] for of in found):.3f})"
+        f"({statistics.fmean(of['by_chance'] for of in found):.3f})"
         for kind in ("query_heads", "neurons")
         if (found := [run["concentration"][kind] for run in result["runs"] if run["concentration"][kind]])
     ]
-    if zeros:
-        shows += f" Zeros concentrate (Gini coefficient, 0 is alike on all): {wording.names(zeros)}."
+    if gini:
+        shows += (
+            " How unevenly zeros lie (Gini coefficient; 0 is alike on all, in brackets what zeros that fell "
+            f"independently of one another would give): {wording.names(gini)}."
+        )
     not_shown = (
         "Masks say which weights were kept, not what they do: prunings that keep different weights can compute much "
         "the same, and a method that adjusts the weights it keeps changes more than its mask."
@@ -61,31 +73,37 @@ def mask_table(result: Mapping[str, Any]) -> Table:
     return Table("Overlap of masks", head, rows)
 
 
-def _agreements(result: Mapping[str, Any], differ: str, method: str | None = None) -> Iterator[float]:
-    methods = {run["label"]: run["method"] for run in result["runs"]}
+def _agreements(result: Mapping[str, Any], differ: str, setting: tuple[str, ...] | None = None) -> Iterator[float]:
+    settings = {run["label"]: _setting(run) for run in result["runs"]}
     for pair in result["overlap"]["pairs"]:
-        if pair["differ"] == [differ] and method in (None, methods[pair["a"]]):
+        if pair["differ"] == [differ] and setting in (None, settings[pair["a"]]):
             agreement = above_chance(pair["overall"]["kept_iou"], pair["overall"]["kept_chance"])
             if agreement is not None:
                 yield agreement
 
 
+def _setting(run: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(run[factor] for factor in ("method", "pattern", "texts", "model"))
+
+
 def _language_beyond_seed(result: Mapping[str, Any]) -> str:
-    """Returns whether prunings of different languages agree less than those of different seeds, method by method."""
+    """Returns whether prunings of different languages agree less than those of different seeds, setting by setting."""
     less = total = 0
-    for method in dict.fromkeys(run["method"] for run in result["runs"]):
-        languages, seeds = (list(_agreements(result, differ, method)) for differ in ("languages", "seed"))
+    for setting in dict.fromkeys(map(_setting, result["runs"])):
+        languages, seeds = (list(_agreements(result, differ, setting)) for differ in ("languages", "seed"))
         found = [language < seed for language, seed in itertools.product(languages, seeds)]
         less, total = less + sum(found), total + len(found)
     if not total:
         return ""
+    told = f" Of two languages the masks agree less than of two seeds in {less} of {wording.count(total, 'comparison')}"
+    if total < _FEWEST:
+        return f"{told}, too few for a rule."
     share = less / total
     what = (
-        "so the language decides about weights beyond what another sample of the same text does"
+        "the language decides about weights beyond what another sample of the same text does"
         if share > 0.95
-        else "so the language decides about few weights that another sample of the same text would not change as well"
+        else "the language decides about few weights that another sample of the same text would not change as well"
         if share < 0.6
-        else "so most of it is more than another sample of the same text changes"
+        else "most of it is more than another sample of the same text changes"
     )
-    comparisons = wording.count(total, "comparison")
-    return f" Of two languages the masks agree less than of two seeds in {less} of {comparisons}: {what}."
+    return f"{told}: {what}."

@@ -12,13 +12,13 @@ from jaxprune.studies.report.table import NOTHING, Table
 def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     models = result["neurons"]
-    dense, *pruned = models.values()
+    first, (dense, *pruned) = next(iter(models)), models.values()
     sizes = [f"{language_of(code).english} {of['size']:,}" for code, of in dense["languages"].items() if of["size"]]
     told = [
-        f"{dense['specific']:,} of {result['blocks'] * result['neurons_per_block']:,} neurons of the first model are "
-        f"specific to one language or several ({wording.names(sizes)})."
+        f"{dense['specific']:,} of {result['blocks'] * result['neurons_per_block']:,} neurons of {first} are "
+        f"specific to one language or several{f' ({wording.names(sizes)})' if sizes else ''}."
     ]
-    if dense["by_chance"] is not None:
+    if dense["by_chance"] is not None and dense["specific"]:
         told.append(
             f"By chance, that is among as many random mixtures of all languages, no neuron has as low a LAPE as "
             f"{dense['by_chance']['below']:,} of them."
@@ -32,10 +32,10 @@ def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
         )
     told.append(_silencing(result))
     not_shown = (
-        f"{result['thresholds']['top_rate']:.0%} of all neurons are chosen at most, whatever the text, so their number "
-        "alone says nothing. That a neuron is active for few languages does not say that they need it: silencing tests "
-        f"that, on {wording.count(min(of['windows'] for of in result['languages'].values()), 'window')} of a language, "
-        "by perplexity and not by tasks."
+        f"{100 * result['thresholds']['top_rate']:.3g} % of all neurons are chosen at most, whatever the text, so "
+        "their number alone says nothing. That a neuron is active for few languages does not say that they need it: "
+        "silencing tests that, by perplexity and not by tasks, on every other window, where they were chosen on the "
+        "rest; the others are drawn at random, and not for being as active."
         if result["silencing"]
         else "The share of neurons that is chosen is set beforehand, so their number alone says nothing. That a neuron "
         "is active for few languages does not say that they need it: that was not tested here (--silence does)."
@@ -92,7 +92,8 @@ def _silencing(result: Mapping[str, Any]) -> str:
         told.append(
             f"Silencing a language\u2019s neurons changes its own log perplexity by {own} nats a token on average in "
             f"{label} (that of other languages by {elsewhere}, and as many other neurons its own by {random}), and "
-            f"hurts the language itself most for {most} of {wording.count(len(effects), 'language')}"
+            f"hurts the language itself, for certain and most of all, for {most} of "
+            f"{wording.count(len(effects), 'language')}"
         )
     return f"{'; likewise '.join(filter(None, [told[0], '; '.join(told[1:])]))}." if told else ""
 
@@ -100,19 +101,30 @@ def _silencing(result: Mapping[str, Any]) -> str:
 def _effects(effects: Mapping[str, Any]) -> tuple[str, str, str, int]:
     """Returns the mean change of the silenced languages, of the others, of the silenced with other neurons.
 
-    And how many languages suffer most from the silence of their own neurons.
+    And how many languages suffer for certain, and most of all, from the silence of their own neurons.
     """
     changes = {language: of["own"]["change"] for language, of in effects.items()}
     own = [of[language]["value"] for language, of in changes.items()]
     elsewhere = [of[code]["value"] for language, of in changes.items() for code in of if code != language]
     random = [of["others"]["change"][language]["value"] for language, of in effects.items()]
-    most = sum(
-        of[language]["value"] == max(found["value"] for found in of.values()) for language, of in changes.items()
-    )
+    most = sum(_hurts_itself(of, language) for language, of in effects.items())
     mean_own, mean_elsewhere, mean_random = (
         wording.signed(statistics.fmean(values), 3) for values in (own, elsewhere, random)
     )
     return mean_own, mean_elsewhere, mean_random, most
+
+
+def _hurts_itself(of: Mapping[str, Any], language: str) -> bool:
+    """Returns whether silence is for certain worse for the language, most of all for it, and worse than of others."""
+    changes, interval = of["own"]["change"], of["own"]["change"][language]["interval"]
+    own = changes[language]["value"]
+    elsewhere = [found["value"] for code, found in changes.items() if code != language]
+    return (
+        of["own"]["neurons"] > 0
+        and interval is not None
+        and interval[0] > 0
+        and all(own > value for value in (*elsewhere, of["others"]["change"][language]["value"]))
+    )
 
 
 def _against_first(found: Mapping[str, Any] | None) -> list[str]:

@@ -225,7 +225,7 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         if section == "cost":
             parts.append(markdown(cost_table(summary)))
     for of in summary.analyses:
-        parts += [f"## {of.heading}", of.shows, f"What it does not show: {of.not_shown}"]
+        parts += [f"## {of.heading}", of.source, of.shows, f"What it does not show: {of.not_shown}"]
         parts += [
             f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in drawn if one.section == of.name
         ]

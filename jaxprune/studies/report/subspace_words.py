@@ -1,5 +1,6 @@
 """What the hidden states of a study's models show, in words and as a table."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,24 +17,30 @@ Model = Mapping[str, Any]
 def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     dense, *pruned = result["models"]
-    told = [_checks(result, dense), _parts(pruned), _own_language(pruned, result["languages"])]
+    told = [_checks(result, dense), _parts(result, pruned), _own_language(pruned, result["languages"])]
+    identical = [model["label"] for model in pruned if _over_blocks(model, _ratio("whole")) is None]
+    if identical:
+        told.append(f"The same hidden states as those of {dense['label']} has {wording.names(identical)}.")
     kept = [value for model in pruned if (value := _over_blocks(model, _squared_cosine)) is not None]
     if kept:
         stable = [block["stability"] for block in dense["blocks"] if block["stability"] is not None]
-        halves = f" (two halves of the text: {statistics.fmean(stable):.3f})" if stable else ""
+        halves = (
+            f", from the same text; two halves of the text, in {dense['label']} itself, give "
+            f"{statistics.fmean(stable):.3f}"
+            if stable
+            else ""
+        )
         told.append(
-            "Where the language-specific subspace lies is what pruning changes least: the mean squared cosine to the "
-            f"dense model's is {min(kept):.3f} to {max(kept):.3f}{halves}."
-            if min(kept) > 0.9
-            else "The language-specific subspace itself turns: the mean squared cosine to the dense model's is "
+            f"How far the language-specific subspace turns: its mean squared cosine to that of {dense['label']} is "
             f"{min(kept):.3f} to {max(kept):.3f}{halves}."
         )
     fewest = min(result["tokens"].values())
     not_shown = (
-        "A signal-to-noise ratio says how much of a part is disturbed, not whether a task needs what is disturbed. The "
-        f"split is linear, has {wording.count(result['rank'], 'direction')} for {len(result['languages'])} languages, "
-        f"and was found on {fewest:,} tokens of each from {result['texts']}; other text and more languages would give "
-        "another."
+        "A signal-to-noise ratio says how much of a part is disturbed, not whether a task needs what is disturbed; and "
+        "the agnostic part is all that is left beside the few language-specific directions, tokens and topics "
+        f"included. The split is linear, has {wording.count(result['rank'], 'direction')} for "
+        f"{len(result['languages'])} languages, and was found on {fewest:,} tokens of each from {result['texts']}; "
+        "other text and more languages would give another."
     )
     return " ".join(filter(None, told)), not_shown
 
@@ -59,7 +66,7 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
 
 
 def _checks(result: Mapping[str, Any], dense: Model) -> str:
-    """Returns whether the split means what it says."""
+    """Returns whether the split means what it says, by sentences that it was not made from."""
     blocks = [block["sentences"] for block in dense["blocks"] if block["sentences"]]
     if not blocks:
         return ""
@@ -68,34 +75,40 @@ def _checks(result: Mapping[str, Any], dense: Model) -> str:
         statistics.fmean(_mean(of["retrieval"][part]) for of in blocks) for part in ("agnostic", "whole")
     )
     known, unknown = (statistics.fmean(_mean(of["identification"][part]) for of in blocks) for part in _SPLIT[::-1])
-    sentences = min(result["sentences"].values())
-    verdict = "The split means what it says" if better > 0.75 * len(blocks) else "The split has to be read with care"
+    sentences, chance = min(result["sentences"].values()), 1 / len(result["languages"])
+    # Two shares of as many sentences, as if they were independent: languages and blocks add little to that.
+    error = math.sqrt((agnostic * (1 - agnostic) + whole * (1 - whole)) / sentences)
+    is_borne_out = agnostic - whole > 2 * error and known - chance > 2 * math.sqrt(0.25 / sentences)
+    verdict = "bears the split out" if is_borne_out else "does not bear the split out beyond chance"
     return (
-        f"{verdict}: in the dense model the language-agnostic part of hidden states finds a sentence\u2019s "
-        f"translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} against "
-        f"{whole:.2f} on average; chance {1 / sentences:.3f}), and the language-specific part tells the language in "
-        f"{known:.0%} of cases, the agnostic part in {unknown:.0%} (chance {1 / len(result['languages']):.0%})."
+        f"A check on other sentences {verdict}: in {dense['label']} the agnostic part of hidden states finds a "
+        f"sentence\u2019s translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} "
+        f"against {whole:.2f} on average; chance {1 / sentences:.3f}), and the language-specific part tells the "
+        f"language in {known:.0%} of cases, the agnostic part in {unknown:.0%} (chance {chance:.0%})."
     )
 
 
-def _parts(pruned: Sequence[Model]) -> str:
-    """Returns which part pruning disturbs more."""
-    lower = total = 0
-    gaps = []
+def _parts(result: Mapping[str, Any], pruned: Sequence[Model]) -> str:
+    """Returns how much of either part pruning disturbs, beside what it would be were all directions disturbed alike."""
+    found, alike = [], []
+    width = result["hidden_size"]
     for model in pruned:
         for block in model["blocks"]:
             agnostic, specific = (_ratio(part)(block) for part in _SPLIT)
-            if agnostic is not None and specific is not None:
-                lower, total = lower + (agnostic < specific), total + 1
-                gaps.append(specific - agnostic)
-    if not total:
+            share, rank = _share(block), block["rank"]
+            if agnostic is not None and specific is not None and 0 < share < 1 and 0 < rank < width:
+                found.append((agnostic, specific))
+                alike.append(10 * math.log10(share / (1 - share) * (width - rank) / rank))
+    if not found:
         return ""
-    gap = statistics.fmean(gaps)
-    which = "what languages share" if gap > 0 else "what tells languages apart"
+    agnostic, specific = (statistics.fmean(values) for values in zip(*found, strict=True))
+    expected = statistics.fmean(alike)
+    more = "more" if specific - agnostic < expected else "less"
     return (
-        f"Pruning disturbs {which} more: over all prunings, the signal-to-noise ratio of the agnostic part is "
-        f"{abs(gap):.1f} dB {'below' if gap > 0 else 'above'} that of the specific part, and lower in {lower} of "
-        f"{total} blocks."
+        f"Over all prunings and blocks, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and "
+        f"{specific:.1f} dB in the specific part. A change alike in all {width:,} directions would put the specific "
+        f"part, which has much energy in few of them, {wording.signed(expected)} dB above; so direction by direction "
+        f"what tells languages apart is disturbed {more} than the rest."
     )
 
 

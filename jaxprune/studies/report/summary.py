@@ -77,7 +77,7 @@ def summarise(study: StudyResults) -> Summary:
     against = baselines(study.config, measured)
     comparisons = compare_all(measured, against)
     decisions = decide(study.config, measured, comparisons)
-    analyses, unread = analysis_sections(read_analyses(study.folder), study.folder)
+    analyses, unread = analysis_sections(read_analyses(study.folder), study.folder, study.config.model)
     return Summary(
         study=study,
         measured=measured,
@@ -130,7 +130,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "findings": [dataclasses.asdict(finding) for finding in summary.findings],
         "caveats": list(summary.caveats),
         "analyses": [
-            {"kind": of.kind, "folder": of.name, "shows": of.shows, "does_not_show": of.not_shown}
+            {"section": of.name, "source": of.source, "shows": of.shows, "does_not_show": of.not_shown}
             for of in summary.analyses
         ],
         "comparisons": [_comparison(comparison) for comparison in summary.comparisons],

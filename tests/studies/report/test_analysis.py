@@ -14,7 +14,7 @@ from tests.studies import made_analyses
 
 def test_language_beyond_the_seed_is_told_only_where_it_is(tmp_path):
     shows, not_shown = mask_words(made_analyses.masks(tmp_path / "much"))
-    assert "Of two languages the masks agree less than of two seeds in 4 of 4 comparisons" in shows
+    assert "Of two languages the masks agree less than of two seeds in 4 of 4 comparisons: the language" in shows
     assert "beyond what another sample" in shows
     assert "differ in the seed only, so" not in not_shown
     shows, _ = mask_words(made_analyses.masks(tmp_path / "none", by_language=0, by_seed=0.2))
@@ -32,21 +32,30 @@ def test_masks_without_seeds_say_that_noise_is_not_known(tmp_path):
 
 def test_which_part_is_disturbed_is_told():
     shows, not_shown = subspace_words(made_analyses.subspaces())
-    assert shows.startswith("The split means what it says")
+    assert shows.startswith("A check on other sentences bears the split out")
     assert "after 3 of 3 blocks (0.60 against 0.40 on average; chance 0.020)" in shows
     assert "tells the language in 98% of cases, the agnostic part in 35% (chance 33%)" in shows
-    # Of six blocks in either pruning; German's own text helps German only: a third of one of two models.
-    assert (
-        "what languages share more: over all prunings, the signal-to-noise ratio of the agnostic part is 4.2 dB"
-        in shows
-    )
-    assert "below that of the specific part, and lower in 6 of 6 blocks" in shows
+    # German's own text helps German only: a third of one of two models.
+    assert "is 6.0 dB in the agnostic and 10.2 dB in the specific part" in shows
+    # A fifth of the energy in 2 of 640 directions: 10 log10(0.25 * 319).
+    assert "A change alike in all 640 directions would put the specific part" in shows
+    assert "+19.0 dB above; so direction by direction what tells languages apart is disturbed more" in shows
     assert "(German; 1 pruning) changes that language’s ratio by +1.5 dB in the specific and 0.0 dB" in shows
-    assert "0.950 to 0.950 (two halves of the text: 0.970)" in shows
+    assert "to that of dense is 0.950 to 0.950, from the same text; two halves" in shows
+    assert "in dense itself, give 0.970." in shows
     assert "2 directions for 3 languages, and was found on 4,000 tokens of each from sample" in not_shown
-    shows, _ = subspace_words(made_analyses.subspaces(agnostic=9.0, specific=4.0, own=0.0))
-    assert "what tells languages apart more" in shows
-    assert "5.0 dB above" in shows
+    shows, _ = subspace_words(made_analyses.subspaces(agnostic=9.0, specific=30.0, own=0.0))
+    assert "what tells languages apart is disturbed less" in shows
+
+
+@pytest.mark.parametrize(("agnostic", "specific"), [(0.401, 0.98), (0.6, 0.3), (0.1, 0.98)])
+def test_a_split_that_the_check_does_not_bear_out_is_said_to_be_so(agnostic, specific):
+    found = made_analyses.subspaces()
+    for model in found["models"]:
+        for block in model["blocks"]:
+            block["sentences"]["retrieval"]["agnostic"] = dict.fromkeys(made_analyses.LANGUAGES, agnostic)
+            block["sentences"]["identification"]["specific"] = dict.fromkeys(made_analyses.LANGUAGES, specific)
+    assert "does not bear the split out beyond chance" in subspace_words(found)[0]
 
 
 def test_identical_models_have_no_ratio():
@@ -56,8 +65,9 @@ def test_identical_models_have_no_ratio():
             for parts in block["change"]["snr_db"].values():
                 parts.update(dict.fromkeys(parts))
     shows, _ = subspace_words(found)
-    assert "disturbs" not in shows
+    assert "signal-to-noise" not in shows
     assert "in place of English" not in shows
+    assert "The same hidden states as those of dense has en · wanda and de · wanda." in shows
     assert subspace_table(found).rows[1][3] == "–"
 
 
@@ -65,7 +75,7 @@ def test_a_model_alone_is_told_of_without_comparisons():
     found = made_analyses.subspaces()
     found["models"] = found["models"][:1]
     shows, _ = subspace_words(found)
-    assert "Pruning" not in shows
+    assert "signal-to-noise" not in shows
     alone = made_analyses.neurons()
     alone["neurons"] = {"dense": alone["neurons"]["dense"]}
     assert "overlaps with it" not in neuron_words(alone)[0]
@@ -74,18 +84,30 @@ def test_a_model_alone_is_told_of_without_comparisons():
 def test_neurons_and_their_silence_are_told():
     found = made_analyses.neurons()
     shows, not_shown = neuron_words(found)
-    assert shows.startswith("12 of 200 neurons of the first model are specific")
+    assert shows.startswith("12 of 200 neurons of dense are specific")
     assert "several (German 4, English 4 and Swahili 4)" in shows
     assert "no neuron has as low a LAPE as 12 of them" in shows
     assert "overlaps with it by 1.00 to 1.00" in shows
     assert "by +0.800 nats a token on average in dense (that of other languages by +0.050" in shows
-    assert "as many other neurons its own by +0.010), and hurts the language itself most for 3 of 3 languages" in shows
+    assert "as many other neurons its own by +0.010), and hurts the language itself, for certain" in shows
+    assert "for certain and most of all, for 3 of 3 languages" in shows
     assert shows.endswith("; likewise de · wanda +0.800 (+0.050; +0.010; 3 of 3).")
-    assert "6% of all neurons are chosen at most" in not_shown
+    assert "6 % of all neurons are chosen at most" in not_shown
     tables = neuron_tables(found)
     assert [len(table.rows) for table in tables] == [2, 6]
     assert tables[1].rows[0][2] == "+0.800 (+0.010)"
     assert "--silence does" in neuron_words(made_analyses.neurons(is_causal=False))[1]
+
+
+@pytest.mark.parametrize("change", [0.0, -0.4])
+def test_silence_that_harms_nobody_is_not_told_as_harm(change):
+    found = made_analyses.neurons()
+    for effects in found["silencing"].values():
+        for of in effects.values():
+            for which in of.values():
+                for code in which["change"]:
+                    which["change"][code] = {"value": change, "interval": [change - 0.1, change + 0.1], "p_value": 1.0}
+    assert "most of all, for 0 of 3 languages" in neuron_words(found)[0]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"models": []}', '{"models": [{}], "notes": []}'])
@@ -94,8 +116,40 @@ def test_what_is_no_analysis_is_left_out_and_said(tmp_path, text):
     folder.mkdir(parents=True)
     (folder / "subspaces.json").write_text(text)
     (tmp_path / "analysis" / "neurons.json").write_text(json.dumps(made_analyses.neurons()))
-    sections, problems = analysis_sections(read_analyses(tmp_path), tmp_path)
-    assert [section.name for section in sections] == ["analysis"]
+    sections, problems = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert [section.name for section in sections] == ["analysis/neurons"]
+    assert sections[0].source.startswith("Models: dense, de · wanda. Text: sample, 2,000 tokens or more of each of de")
     [problem] = problems
     assert "subspaces.json" in problem
     assert "analyse again" in problem
+
+
+def damaged(**changes):
+    found = made_analyses.subspaces()
+    found["models"][1]["blocks"][0]["change"] |= changes
+    return found
+
+
+@pytest.mark.parametrize("result", [damaged(alignment={}), damaged(squared_cosine=float("nan"))])
+def test_what_cannot_be_drawn_or_is_no_number_is_left_out(tmp_path, result):
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "subspaces.json").write_text(json.dumps(result))
+    sections, [problem] = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert not sections
+    assert "is not what jaxprune analyze subspaces writes" in problem
+
+
+def test_analyses_of_another_model_are_left_out_and_deep_folders_are_found(tmp_path):
+    for name, kind, result in [
+        ("first", "masks", made_analyses.masks(tmp_path / "runs")),
+        ("second", "subspaces", {**made_analyses.subspaces()}),
+    ]:
+        folder = tmp_path / "analysis" / name / kind
+        folder.mkdir(parents=True)
+        (folder / f"{kind}.json").write_text(json.dumps(result))
+    sections, problems = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert [section.name for section in sections] == ["analysis/first/masks", "analysis/second/subspaces"]
+    assert not problems
+    sections, problems = analysis_sections(read_analyses(tmp_path), tmp_path, "another")
+    assert not sections
+    assert all("is of a-model, and the study of another" in problem for problem in problems)
