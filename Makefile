@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo-results
 
-.PHONY: demo test test-downloads lint types contracts unit clean
+.PHONY: demo test test-slow test-downloads lint types contracts unit clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("jaxprune needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; say make PYTHON=...")'
@@ -25,6 +25,10 @@ demo: $(VENV)/.installed
 	  --languages ar,de,en,es,ru,sw,zh,ja --windows 2 --dtype bfloat16 --overwrite
 
 test: lint types contracts unit
+
+# What has a quicker sibling among the others: before a release, and after changes to what it is about.
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow
 
 # Data of tasks, 400 MB, which no other test needs.
 test-downloads: $(VENV)/.installed-dev

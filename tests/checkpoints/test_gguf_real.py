@@ -131,7 +131,7 @@ def _unembed(model, params, x):
     return model.unembed(params, x)
 
 
-@pytest.fixture(scope="module", params=["smollm2-135m", "gemma3-270m"])
+@pytest.fixture(scope="module", params=["smollm2-135m", pytest.param("gemma3-270m", marks=pytest.mark.slow)])
 def real(request: pytest.FixtureRequest) -> Real:
     path = fetch(request.param)
     ours = GGUFFile(path)

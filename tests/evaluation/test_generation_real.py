@@ -43,7 +43,9 @@ def their_model(checkpoint):
     return model.eval()
 
 
-@pytest.mark.parametrize("reference", PROMPTS)
+@pytest.mark.parametrize(
+    "reference", [pytest.param(name, marks=[pytest.mark.slow] if "gemma" in name else []) for name in PROMPTS]
+)
 def test_tokens_equal_transformers(reference):
     checkpoint = open_checkpoint(reference)
     prepared = prepare_prompts(checkpoint, PROMPTS[reference], max_new_tokens=NEW_TOKENS)

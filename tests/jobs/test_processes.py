@@ -75,7 +75,9 @@ def test_two_processes_that_share_the_sequences_write_what_one_writes(inputs):
     assert contents(inputs / "two-sequences")[0] == files
 
 
-@pytest.mark.parametrize(("victim", "by"), [(0, signal.SIGKILL), (1, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("victim", "by"), [(0, signal.SIGKILL), pytest.param(1, signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one, victim, by):
     out, logs = inputs / f"killed-{victim}", inputs / f"logs-killed-{victim}"
     two = multiprocess.start(arguments(inputs, out), processes=2, devices=2, logs=logs)
@@ -143,7 +145,9 @@ def continuing(inputs, *more):
     return ["generate", str(inputs / "dense"), *prompts, "--max-new-tokens", "20", "--json", *more]
 
 
-@pytest.mark.parametrize("more", [["--temperature", "0.9", "--top-k", "100"], ["--mesh", "model=4"]])
+@pytest.mark.parametrize(
+    "more", [pytest.param(["--temperature", "0.9", "--top-k", "100"], marks=pytest.mark.slow), ["--mesh", "model=4"]]
+)
 def test_two_processes_continue_prompts_as_one_does(inputs, capsys, more):
     """With the prompts shared out over the processes, by default, or the weights."""
     logs = inputs / f"logs-{more[0]}"

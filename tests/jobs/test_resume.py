@@ -121,7 +121,7 @@ def test_what_another_command_left_is_not_resumed(tmp_path, inputs):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("format", ["huggingface", "orbax"])
+@pytest.mark.parametrize("format", ["huggingface", pytest.param("orbax", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", ["complete", "write_manifest"])
 def test_killed_at_the_very_end_it_is_still_known_what_was_done(tmp_path, inputs, monkeypatch, format, moment):
     """After the last weight is written: nothing of another request is taken for this one, and nothing is done again."""

@@ -114,6 +114,7 @@ def test_magnitude_needs_no_text(four_chips):
     assert found["mesh"] == {"data": 1, "model": 4}
 
 
+@pytest.mark.slow
 def test_the_compiler_itself_finds_no_room():
     """The Gram matrix of 262144 inputs takes 256 GiB."""
     config = tiny_config("llama", **WIDTHS, intermediate_size=2**18)

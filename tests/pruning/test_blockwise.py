@@ -143,7 +143,7 @@ def test_languages_can_be_kept_apart_and_weighed():
     assert any((mean.masks[linear] != summed.masks[linear]).any() for linear in mean.masks)
 
 
-@pytest.mark.parametrize(("data", "model_axis"), [(2, 1), (1, 2), (4, 2)])
+@pytest.mark.parametrize(("data", "model_axis"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow), (4, 2)])
 @pytest.mark.parametrize("method", [Magnitude(), Wanda(), SparseGPT()], ids=lambda m: type(m).__name__)
 def test_a_mesh_gives_the_same_masks_as_one_device(method, data, model_axis):
     model = build_model(tiny_config("llama"))

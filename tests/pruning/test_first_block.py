@@ -57,7 +57,9 @@ def run(checkpoint, out, calibration, method, pattern, **more):
     return {path.name: path.read_bytes() for path in out.rglob("*.safetensors")}, sum(told)
 
 
-@pytest.mark.parametrize("method", [Wanda(), SparseGPT()], ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "method", [Wanda(), pytest.param(SparseGPT(), marks=pytest.mark.slow)], ids=lambda method: method.name
+)
 def test_the_same_to_the_bit_and_collected_once(tmp_path, checkpoint, collected, method):
     calibration, kept = draw(tmp_path, 0), FirstBlockStatistics()
     for name, pattern in (("half", HALF), ("two-of-four", NM(2, 4))):

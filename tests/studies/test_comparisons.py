@@ -91,7 +91,7 @@ def null_study(rng, languages, calibrations, *, seeds, spread):
     return Measured(tuple(languages), (PERPLEXITY,), dense, {Setting("wanda", "0.5"): by_name}, mixtures, ())
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.0), (2, 0.05)])
+@pytest.mark.parametrize(("seeds", "spread"), [pytest.param(2, 0.0, marks=pytest.mark.slow), (2, 0.05)])
 def test_null_study_equal_calibrations_come_out_equal(seeds, spread):
     """Counts whole studies that claim anything at all: after correction at most 5 in 100 may."""
     from jaxprune.studies.config import StudyConfig
