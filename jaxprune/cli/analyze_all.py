@@ -1,8 +1,13 @@
 """``jaxprune analyze all``."""
 
 from jaxprune.cli import analyze_masks, analyze_neurons, analyze_subspaces, console, options, state_options
+from jaxprune.cli.analysis_output import print_analyses
 
-_HEADINGS = {"masks": "Masks", "subspaces": "Latent subspaces", "neurons": "Neurons"}
+_TABLES = {
+    "masks": ("Masks", analyze_masks.tables),
+    "subspaces": ("Latent subspaces", analyze_subspaces.tables),
+    "neurons": ("Neurons", analyze_neurons.tables),
+}
 
 
 def command(
@@ -76,14 +81,6 @@ def command(
     if json:
         console.print_json(found)
         return
-    tables = {"masks": analyze_masks.tables, "subspaces": analyze_subspaces.tables, "neurons": analyze_neurons.tables}
-    for kind, result in found.items():
-        console.out.print(_HEADINGS[kind], style="bold")
-        for table in tables[kind](result):
-            console.out.print(table)
-        for note in result["notes"]:
-            console.out.print(note, markup=False, highlight=False)
+    print_analyses(found, _TABLES, out)
     if not masks:
         console.out.print("Masks are left out: fewer than two of the models were pruned by jaxprune.", highlight=False)
-    if out is not None:
-        console.out.print(f"written: {out}", markup=False, highlight=False)

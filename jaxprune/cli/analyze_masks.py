@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from jaxprune.cli import console, numbers, options
+from jaxprune.cli.analysis_output import print_analysis
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
@@ -54,15 +55,7 @@ def command(
             bar.advance(1)
 
         result = job.analyze_masks(opened, out=out, top=top, overwrite=overwrite, on_kernel=on_kernel)
-    if json:
-        console.print_json(result)
-        return
-    for table in tables(result):
-        console.out.print(table)
-    for note in result["notes"]:
-        console.out.print(note, markup=False, highlight=False)
-    if out is not None:
-        console.out.print(f"written: {out}", markup=False, highlight=False)
+    print_analysis(result, tables, out=out, json=json)
 
 
 def tables(result: dict[str, Any]) -> list[Any]:

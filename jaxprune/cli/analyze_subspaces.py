@@ -4,6 +4,7 @@ import statistics
 from typing import Any
 
 from jaxprune.cli import console, options, state_options
+from jaxprune.cli.analysis_output import print_analysis
 
 
 def command(
@@ -53,15 +54,7 @@ def command(
         result = job.analyze_subspaces(
             checkpoints, inputs, lockstep, rank=rank, out=out, overwrite=overwrite, on_tokens=bar.advance
         )
-    if json:
-        console.print_json(result)
-        return
-    for table in tables(result):
-        console.out.print(table)
-    for note in result["notes"]:
-        console.out.print(note, markup=False, highlight=False)
-    if out is not None:
-        console.out.print(f"written: {out}", markup=False, highlight=False)
+    print_analysis(result, tables, out=out, json=json)
 
 
 def tables(result: dict[str, Any]) -> list[Any]:

@@ -114,7 +114,7 @@ def prepare_states(
     Raises:
       RequestError: a model is named twice or has another shape, or text is too little or served to calibrate.
     """
-    # realpath leaves alone what is no path.
+    # Two names of one folder are one model; a name that is no path stays another than any other.
     places = [os.path.realpath(os.path.expanduser(checkpoint.reference)) for checkpoint in checkpoints]
     for place, pruned in list(zip(places, checkpoints, strict=True))[1:]:
         if places.count(place) > 1:

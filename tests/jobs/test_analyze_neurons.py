@@ -12,6 +12,7 @@ from jaxprune.analysis.lape import Thresholds
 from jaxprune.checkpoints import open_checkpoint
 from jaxprune.data.windows import Windows
 from jaxprune.errors import RequestError
+from jaxprune.jobs import analyze_neurons as subject
 from jaxprune.jobs.analyze_neurons import analyze_neurons, silencing_work
 from jaxprune.jobs.state_inputs import LEAST_TOKENS, StateInputs, open_lockstep, parse_compared, prepare_states
 from jaxprune.sharding import make_mesh
@@ -131,6 +132,30 @@ def test_every_mesh_finds_the_same(folders, found, mesh):
     for part in ("languages", "by_chance", "between_languages", "chosen"):
         assert other["neurons"]["dense"][part] == wanted[part]
     np.testing.assert_allclose(other["neurons"]["dense"]["lape"]["quantiles"], wanted["lape"]["quantiles"], rtol=1e-2)
+
+
+def test_windows_that_chose_neurons_do_not_judge_them(folders, monkeypatch):
+    """Every other window chooses, across microbatches; the rest are what silence is measured on."""
+    judged = {}
+
+    def causal_test(read, model, windows, members_LNF, **_):
+        judged.update(windows=windows, members=members_LNF)
+        return {}
+
+    monkeypatch.setattr(subject, "causal_test", causal_test)
+    # The windows that do not choose are of another language each, which would choose its neurons.
+    others = dict(zip(LANGUAGES, [*LANGUAGES[1:], LANGUAGES[0]], strict=True))
+    mixed = {}
+    for language, of in WINDOWS.items():
+        tokens = of.tokens_NT.copy()
+        tokens[1::2] = WINDOWS[others[language]].tokens_NT[1::2]
+        mixed[language] = Windows(tokens, None)
+    monkeypatch.setattr(f"{__name__}.INPUTS", StateInputs("planted", mixed, 1, {}))
+    analyze(folders, "dense", is_causal=True)
+    for index, language in enumerate(LANGUAGES):
+        found = [tuple(map(int, pair)) for pair in np.argwhere(judged["members"][index])]
+        assert found == PLANTED[language]
+        np.testing.assert_array_equal(judged["windows"][language].tokens_NT, mixed[language].tokens_NT[1::2])
 
 
 def prepare(folders, *names, windows=16, length=64):
