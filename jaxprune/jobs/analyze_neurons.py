@@ -18,6 +18,7 @@ from jaxprune.analysis.neurons import as_json
 from jaxprune.analysis.silencing import Effects, causal_test, passes
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.windows import Windows
+from jaxprune.distributed import gather_rows
 from jaxprune.jobs.analysis_files import analysis_folder
 from jaxprune.jobs.model_names import account_models
 from jaxprune.jobs.state_inputs import StateInputs
@@ -44,13 +45,14 @@ class Collector:
 
     def take(self, which: int, block: int, batch: Microbatch, observed_BF: Array | np.ndarray) -> None:
         """Adds what was observed of a microbatch in a block of a model."""
+        rows_BF = observed_BF if isinstance(observed_BF, np.ndarray) else gather_rows(observed_BF)
         counts = self._counts[which]
         seen = counts.windows_in(block, batch.language)
-        counts.accumulate(block, batch, observed_BF)
+        counts.accumulate(block, batch, rows_BF)
         is_window_B = batch.weights_B > 0
         number_B = seen + np.cumsum(is_window_B) - 1
         half = dataclasses.replace(batch, weights_B=np.where(is_window_B & (number_B % 2 == 0), batch.weights_B, 0))
-        self._halves[which].accumulate(block, half, observed_BF)
+        self._halves[which].accumulate(block, half, rows_BF)
 
     def result(
         self,

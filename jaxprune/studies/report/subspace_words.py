@@ -121,12 +121,14 @@ def _own_language(pruned: Sequence[Model], languages: Sequence[str]) -> str:
         language, other = _calibrated_on(model), english.get(_setting(model))
         if language == "en" or language not in languages or other is None:
             continue
-        for part in _SPLIT:
-            own, with_english = (_over_blocks(of, _ratio(part, language)) for of in (model, other))
-            if own is not None and with_english is not None:
-                gains[part].append(own - with_english)
+        found = {part: _gain(model, other, _ratio(part, language)) for part in _SPLIT}
+        known = {part: gain for part, gain in found.items() if gain is not None}
+        if len(known) < len(_SPLIT):
+            continue
+        for part, gain in known.items():
+            gains[part].append(gain)
         told.append(language)
-    if not gains["agnostic"] or not gains["specific"]:
+    if not told:
         return ""
     agnostic, specific = (statistics.fmean(gains[part]) for part in _SPLIT)
     names = wording.names([language_of(code).english for code in dict.fromkeys(told)])
@@ -135,6 +137,11 @@ def _own_language(pruned: Sequence[Model], languages: Sequence[str]) -> str:
         f"changes that language\u2019s ratio by {wording.signed(specific)} dB in the specific and "
         f"{wording.signed(agnostic)} dB in the agnostic part."
     )
+
+
+def _gain(model: Model, other: Model, value: Any) -> float | None:
+    a, b = _over_blocks(model, value), _over_blocks(other, value)
+    return None if a is None or b is None else a - b
 
 
 def _calibrated_on(model: Model) -> str:
