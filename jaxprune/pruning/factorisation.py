@@ -42,7 +42,7 @@ def factorise_inverse(gram_II: Float32[Array, "d_in d_in"], damping: float) -> I
     """Returns U transposed, with ten times the damping after each failure, up to the mean of the diagonal.
 
     Args:
-      gram_II: mean outer product of the inputs.
+      gram_II: mean outer product of the inputs, of which the upper triangle is read.
       damping: what is added to the diagonal, in units of its mean.
     """
     dampings = [damping]
@@ -74,7 +74,7 @@ def factorise_inverse(gram_II: Float32[Array, "d_in d_in"], damping: float) -> I
 def inverse_factor(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "n n"]:
     """Returns the lower triangular M with ``matrix^-1 = M M^T``, NaN somewhere if the matrix is not positive definite.
 
-    ``M = R^-T``, where ``matrix = R R^T`` and R is upper triangular.
+    ``M = R^-T``, where ``matrix = R R^T`` and R is upper triangular. Of the matrix, the upper triangle is read.
     """
     return jax.lax.platform_dependent(matrix_II, tpu=blocked_inverse_factor, default=library_inverse_factor)
 

@@ -4,12 +4,20 @@ Shapes: B sequences, T tokens, I inputs, G groups. Fields are ``Any`` besides, b
 of shapes and of shardings.
 """
 
+import functools
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Float32, Int, Int32
+
+from jaxprune.sharding import devices_that_share_weights
+
+# A symmetric matrix is computed in so many strips of rows, each from its corner on: 5/8 of all products, where 1/2 is
+# needed. Narrower strips than so many rows would be products too small to be worth it.
+_STRIPS = 4
+_STRIP_ROWS = 128
 
 
 @runtime_checkable
@@ -67,9 +75,10 @@ class InputNorms:
 
 @struct.dataclass
 class InputGram:
-    """Sum of the outer product of each token's inputs with themselves.
+    """Sum of the outer product of each token's inputs with themselves: its upper triangle.
 
-    SparseGPT's Hessian is twice the mean; no factor of it changes what the method does.
+    What lies below the diagonal is not filled in, or in part only, and is not to be read. SparseGPT's Hessian is twice
+    the mean; no factor of it changes what the method does.
     """
 
     gram_GII: Float32[Array, "G d_in d_in"] | Any
@@ -87,13 +96,16 @@ class InputGram:
         x_NI = _counted(x_BTI, weights_B).reshape(-1, x_BTI.shape[-1])
         # HIGHEST: TPUs and recent GPUs would round float32 inputs to bfloat16 or TF32. Products of bfloat16 inputs
         # are exact in float32 as they stand, and many times faster than those of inputs cast first.
-        gram_II = jnp.matmul(x_NI.T, x_NI, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
-        return type(self)(
-            _add(self.gram_GII, gram_II, group), _add(self.tokens_G, _num_tokens(x_BTI, weights_B), group)
+        multiply = functools.partial(
+            jnp.matmul, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32
         )
+        gram_GII = self.gram_GII
+        for start, end in _strips(x_NI.shape[1]):
+            gram_GII = _add(gram_GII, multiply(x_NI[:, start:end].T, x_NI[:, start:]), group, start)
+        return type(self)(gram_GII, _add(self.tokens_G, _num_tokens(x_BTI, weights_B), group))
 
     def means(self) -> Float32[Array, "G d_in d_in"]:
-        """Returns the mean outer product."""
+        """Returns the upper triangle of the mean outer product."""
         return self.gram_GII / _at_least_one(self.tokens_G)[:, None, None]
 
 
@@ -107,10 +119,20 @@ def _num_tokens(x_BTI: Float[Array, "B T d_in"], weights_B: Float[Array, " B"]) 
     return jnp.sum(weights_B > 0, dtype=jnp.int32) * x_BTI.shape[1]
 
 
-def _add(total_G: Any, value: Any, group: Int[Array, ""]) -> Any:
-    """Adds ``value`` to one group in place, if the caller donates the total."""
-    sum_ = jax.lax.dynamic_index_in_dim(total_G, group, keepdims=False) + value
-    return jax.lax.dynamic_update_index_in_dim(total_G, sum_, group, 0)
+def _strips(width: int) -> list[tuple[int, int]]:
+    """Returns where the strips of a symmetric matrix begin and end."""
+    if devices_that_share_weights() > 1:
+        # They split the columns of a product; of a shorter one the first of them would have nothing to do.
+        return [(0, width)]
+    rows = max(_STRIP_ROWS, -(-width // (_STRIPS * _STRIP_ROWS)) * _STRIP_ROWS)
+    return [(start, min(start + rows, width)) for start in range(0, width, rows)]
+
+
+def _add(total_G: Any, value: Any, group: Int[Array, ""], corner: int = 0) -> Any:
+    """Adds ``value`` to one group in place, if the caller donates the total; of a matrix, from ``corner`` on."""
+    start = (group, *[corner] * (total_G.ndim - 1))
+    sum_ = jax.lax.dynamic_slice(total_G, start, (1, *value.shape)) + value[None]
+    return jax.lax.dynamic_update_slice(total_G, sum_, start)
 
 
 def _at_least_one(tokens_G: Int32[Array, " G"]) -> Float32[Array, " G"]:

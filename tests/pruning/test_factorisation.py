@@ -55,6 +55,15 @@ def test_the_factor_belongs_to_the_inverse():
     np.testing.assert_allclose(lower @ lower.T, np.linalg.inv(matrix.astype(np.float64)), atol=1e-6)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=["library", "blocked"])
+@pytest.mark.parametrize("width", [40, 700])
+def test_what_lies_below_the_diagonal_is_not_read(algorithm, width):
+    """Statistics fill in the upper triangle only."""
+    matrix = matrix_with(np.geomspace(1, 50, width))
+    half = np.where(np.tri(width, k=-1, dtype=bool), np.float32(1e6), matrix)
+    np.testing.assert_array_equal(algorithm(half), algorithm(matrix))
+
+
 def test_tpus_are_given_the_blocked_algorithm():
     """Lowered for a TPU, no factorisation is larger than a panel."""
     shape = jax.ShapeDtypeStruct((1024, 1024), jnp.float32)

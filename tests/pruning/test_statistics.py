@@ -75,13 +75,44 @@ def test_nothing_seen_means_zero(statistic):
     assert not np.asarray(means(statistic.zeros(6, 3))).any()
 
 
-def test_the_gram_matrix_is_updated_in_place():
+@pytest.mark.parametrize("width", [128, 129, 300, 1100])
+@pytest.mark.parametrize("shared_by", [1, 2])
+def test_a_wide_gram_matrix_is_right_from_the_diagonal_up(width, shared_by):
+    mesh = jax.make_mesh((2, shared_by), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    spec = jax.sharding.PartitionSpec
+    x = (np.random.default_rng(width).standard_normal((2, 4, 5, width)) + 0.3).astype(np.float32)
+
+    def on_device(x_BTI, group):
+        statistic = InputGram.zeros(width, 2).update(x_BTI, jnp.asarray([1.0, 1.0, 1.0, 0.0]), group)
+        return statistic.means()
+
+    found = jax.jit(
+        jax.shard_map(
+            lambda x: jnp.stack([on_device(x[0], jnp.int32(group)) for group in (0, 1)])[None],
+            mesh=mesh,
+            axis_names={"data"},
+            in_specs=spec("data"),
+            out_specs=spec("data"),
+        )
+    )(x)
+    for device in range(2):
+        expected = np.triu(reference(InputGram, x[device, :3]))
+        for group in (0, 1):
+            np.testing.assert_allclose(np.triu(found[device, group, group]), expected, rtol=1e-4, atol=1e-5)
+            assert not np.asarray(found[device, group, 1 - group]).any()
+
+
+@pytest.mark.parametrize(("width", "products", "share"), [(64, 1, 1), (1024, 4, 5 / 8)])
+def test_the_gram_matrix_is_updated_in_place(width, products, share):
     """Its old buffer becomes the new one: two of a wide layer's would not fit."""
-    statistic = InputGram.zeros(64, 1)
-    arguments = (jnp.ones((2, 8, 64)), jnp.ones(2), jnp.int32(0))
+    statistic = InputGram.zeros(width, 1)
+    arguments = (jnp.ones((2, 8, width)), jnp.ones(2), jnp.int32(0))
     compiled = jax.jit(lambda s, *batch: s.update(*batch), donate_argnums=0).lower(statistic, *arguments).compile()
-    assert compiled.memory_analysis().alias_size_in_bytes >= statistic.gram_GII.nbytes
-    assert compiled.as_text().count(" dot(") == 1
+    memory = compiled.memory_analysis()
+    assert memory.alias_size_in_bytes >= statistic.gram_GII.nbytes
+    # The products and the inputs, once as they come and once without fillers; no second matrix.
+    assert memory.temp_size_in_bytes <= share * statistic.gram_GII.nbytes + 2 * arguments[0].nbytes
+    assert compiled.as_text().count(" dot(") == products
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)
