@@ -119,11 +119,6 @@ def statistic_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data", *[None] * (len(shape) - 2), "model" if splits else None))
 
 
-def devices_that_share_weights() -> int:
-    """Returns how many devices the step that is being traced splits weights over; 1 outside of a mesh."""
-    return jax.sharding.get_abstract_mesh().shape.get("model", 1)
-
-
 def place(value: Any, sharding: NamedSharding) -> jax.Array:
     """Puts an array onto the mesh.
 

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32
 
+from jaxprune.pruning.devices import device_of_all, from_all_devices
+
 _PANEL = 128
 
 # Panels that are multiplied at once.
@@ -93,7 +95,8 @@ def blocked_inverse_factor(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "
 
     M and R are computed alike: of both, a panel of columns is what the later panels leave of the identity's and of
     the matrix's, divided by the corner of R. They lie in one array of ``2 n`` rows, M above R: what is not zero of a
-    panel is then ``n`` rows and a panel's without a gap, M's from the corner down and R's down to the corner.
+    panel is then ``n`` rows and a panel's without a gap, M's from the corner down and R's down to the corner. Devices
+    that run this together compute some of these rows each and exchange them.
     """
     n = len(matrix_II)
     num_panels = -(-n // _PANEL)
@@ -103,31 +106,38 @@ def blocked_inverse_factor(matrix_II: Float32[Array, "n n"]) -> Float32[Array, "
     index = jnp.arange(size)
     matrix_II = jnp.pad(matrix_II, ((0, size - n), (0, size - n)))
     matrix_II = jnp.where((index[:, None] == index[None, :]) & (index[:, None] >= n), 1.0, matrix_II)
-    identity_PP = jnp.eye(_PANEL, dtype=matrix_II.dtype)
+    device, num_devices = device_of_all()
+    own_rows = -(-(size + _PANEL) // num_devices)
 
     def factorise_panel(step: Array, stacked: Array) -> Array:
         start = size - (step + 1) * _PANEL
-        rows = size + _PANEL
 
-        def subtract(number: Array, column_WP: Array) -> Array:
-            first = size - (number + 1) * chunk
-            done_WC = jax.lax.dynamic_slice(stacked, (start, first), (rows, chunk))
-            row_PC = jax.lax.dynamic_slice(stacked, (size + start, first), (_PANEL, chunk))
-            is_done = first + jnp.arange(chunk) >= start + _PANEL
-            return column_WP - _matmul(done_WC, jnp.where(is_done, row_PC, 0.0).T)
+        def panel(above: Array | int, num_rows: int) -> Array:
+            """Returns rows of the panel, from the one that has so many above it: what the later panels leave."""
 
-        column_WP = jax.lax.dynamic_slice(stacked, (start, start), (rows, _PANEL))
-        column_WP = column_WP.at[:_PANEL].set(identity_PP)
-        column_WP = jax.lax.fori_loop(0, -(-step * _PANEL // chunk), subtract, column_WP)
-        corner_PP = _upper_cholesky(column_WP[-_PANEL:])
+            def subtract(number: Array, column_WP: Array) -> Array:
+                first = size - (number + 1) * chunk
+                done_WC = jax.lax.dynamic_slice(stacked, (start + above, first), (num_rows, chunk))
+                row_PC = jax.lax.dynamic_slice(stacked, (size + start, first), (_PANEL, chunk))
+                is_done = first + jnp.arange(chunk) >= start + _PANEL
+                return column_WP - _matmul(done_WC, jnp.where(is_done, row_PC, 0.0).T)
+
+            column_WP = jax.lax.dynamic_slice(stacked, (start + above, start), (num_rows, _PANEL))
+            row = above + jnp.arange(num_rows)[:, None]
+            column_WP = jnp.where(row < _PANEL, (row == jnp.arange(_PANEL)[None, :]).astype(jnp.float32), column_WP)
+            return jax.lax.fori_loop(0, -(-step * _PANEL // chunk), subtract, column_WP)
+
+        corner_PP = _upper_cholesky(panel(size, _PANEL))
         column_WP = jax.lax.linalg.triangular_solve(
-            corner_PP, column_WP, left_side=False, lower=False, transpose_a=True
+            corner_PP, panel(device * own_rows, own_rows), left_side=False, lower=False, transpose_a=True
         )
+        column_WP = from_all_devices(column_WP)[: size + _PANEL]
         # Above the corner M is zero, below it R is, to the last bit.
         column_WP = column_WP.at[:_PANEL].set(jnp.tril(column_WP[:_PANEL])).at[-_PANEL:].set(corner_PP)
         return jax.lax.dynamic_update_slice(stacked, column_WP, (start, start))
 
-    stacked = jnp.concatenate([jnp.zeros_like(matrix_II), matrix_II])
+    # Rows after the last, so that the last device has as many as the others.
+    stacked = jnp.pad(matrix_II, ((size, num_devices * own_rows - size - _PANEL), (0, 0)))
     return jax.lax.fori_loop(0, size // _PANEL, factorise_panel, stacked)[:n, :n]
 
 

@@ -52,10 +52,14 @@ def prepare(method: PruningMethod, mesh: Mesh, statistic: Any) -> tuple[Any, Boo
     """
     statistic = jax.tree.map(lambda sums: jnp.sum(sums, axis=0, dtype=sums.dtype), statistic)
     # Here the devices talk, once a block and activation.
-    statistic = jax.lax.with_sharding_constraint(statistic, NamedSharding(mesh, PartitionSpec()))
+    whole = PartitionSpec()
+    statistic = jax.lax.with_sharding_constraint(statistic, NamedSharding(mesh, whole))
     leaves = [leaf for leaf in jax.tree.leaves(statistic) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     finite = jnp.all(jnp.asarray([jnp.isfinite(leaf).all() for leaf in leaves])) if leaves else jnp.asarray(True)
-    return method.prepare(statistic), finite
+    # On every device, which may share work out by hand. What they exchange is the same everywhere: not checked, since
+    # no type says so.
+    prepared = jax.shard_map(method.prepare, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False)(statistic)
+    return prepared, finite
 
 
 @functools.partial(jax.jit, static_argnames=("method", "pattern", "mesh"))

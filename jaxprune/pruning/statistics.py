@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Float32, Int, Int32
 
-from jaxprune.sharding import devices_that_share_weights
+from jaxprune.pruning.devices import devices_that_share_weights
 
 # A symmetric matrix is computed in so many strips of rows, each from its corner on: 5/8 of all products, where 1/2 is
 # needed. Narrower strips than so many rows would be products too small to be worth it.

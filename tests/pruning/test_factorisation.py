@@ -55,6 +55,23 @@ def test_the_factor_belongs_to_the_inverse():
     np.testing.assert_allclose(lower @ lower.T, np.linalg.inv(matrix.astype(np.float64)), atol=1e-6)
 
 
+@pytest.mark.parametrize("mesh", [(8, 1), (2, 4), (3, 1)])
+@pytest.mark.parametrize("width", [203, 700])
+def test_devices_that_share_the_rows_get_the_same_factor(mesh, width):
+    matrix = matrix_with(np.geomspace(1, 50, width))
+    devices = jax.make_mesh(mesh, ("data", "model"), devices=jax.devices()[: mesh[0] * mesh[1]])
+    whole = jax.sharding.PartitionSpec()
+    shared = jax.shard_map(
+        factorisation.blocked_inverse_factor, mesh=devices, in_specs=whole, out_specs=whole, check_vma=False
+    )
+    compiled = jax.jit(shared).lower(matrix).compile()
+    assert "all-gather" in compiled.as_text()
+    found = compiled(matrix)
+    np.testing.assert_array_equal(found, ALGORITHMS[1](matrix))
+    for shard in found.addressable_shards:
+        np.testing.assert_array_equal(shard.data, found)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=["library", "blocked"])
 @pytest.mark.parametrize("width", [40, 700])
 def test_what_lies_below_the_diagonal_is_not_read(algorithm, width):
