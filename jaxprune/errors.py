@@ -1,4 +1,4 @@
-"""The one exception that means: the request was wrong, not the program."""
+"""The exceptions that mean: the request was wrong, not the program."""
 
 import errno
 
@@ -8,6 +8,10 @@ class RequestError(ValueError):
 
     The command line prints the message without a traceback and ends with exit status 2.
     """
+
+
+class MissingTokenizerError(RequestError):
+    """A model comes without any tokenizer."""
 
 
 def refusal(error: BaseException) -> RequestError | None:

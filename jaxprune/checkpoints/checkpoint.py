@@ -58,7 +58,8 @@ class Checkpoint(Protocol):
         """Returns the tokenizer.
 
         Raises:
-          RequestError: there is none, or it cannot be built.
+          MissingTokenizerError: there is none.
+          RequestError: it cannot be built.
         """
         ...
 

@@ -12,7 +12,7 @@ import transformers
 
 from jaxprune.checkpoints.gguf import GGUFFile
 from jaxprune.checkpoints.json_file import parse_object, read_object, read_small
-from jaxprune.errors import RequestError
+from jaxprune.errors import MissingTokenizerError, RequestError
 
 CONFIG_FILE = "config.json"
 # The tokenizer comes from one of these; the others in TOKENIZER_FILES only add to it.
@@ -83,7 +83,7 @@ class FolderCompanions:
     def tokenizer(self) -> transformers.PreTrainedTokenizerBase:
         """Builds the tokenizer from the folder's files, running no code that lies there."""
         if not any((self._folder / name).is_file() for name in _VOCABULARIES):
-            raise RequestError(
+            raise MissingTokenizerError(
                 f"{self._folder} has no tokenizer ({', '.join(_VOCABULARIES[:2])} ...); add its files, "
                 "or give token ids with tokens:FILE.npy."
             )

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from jaxprune.checkpoints.gguf_header import damaged
 from jaxprune.checkpoints.gguf_pretokenizers import PRE_TOKENIZERS
-from jaxprune.errors import RequestError
+from jaxprune.errors import MissingTokenizerError, RequestError
 
 _PREFIX = "tokenizer.ggml."
 _ROLES = {
@@ -44,7 +44,8 @@ class _Vocabulary:
         self.kind = metadata.get(_PREFIX + "model")
         if self.kind not in ("gpt2", "llama"):
             found = "no tokenizer" if self.kind is None else f"a tokenizer of kind {self.kind!r}"
-            raise RequestError(
+            error = MissingTokenizerError if self.kind is None else RequestError
+            raise error(
                 f"{path} holds {found}; supported: 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE). "
                 "Give the Hugging Face folder that the file was made from, or token ids with tokens:FILE.npy."
             )

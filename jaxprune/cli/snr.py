@@ -14,7 +14,12 @@ def command(
         str, typer.Argument(help="The model as it was, named as for prune.", metavar="DENSE", show_default=False)
     ],
     pruned: Annotated[
-        str, typer.Argument(help="A model that was pruned from it.", metavar="PRUNED", show_default=False)
+        str,
+        typer.Argument(
+            help="A model that was pruned from it; without a tokenizer of its own it is given the dense one's tokens.",
+            metavar="PRUNED",
+            show_default=False,
+        ),
     ],
     texts: options.Texts = None,
     languages: options.Languages = None,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Models = Annotated[
     list[str],
     typer.Argument(
-        help="Models of one shape, named as for prune; the others are compared with the first, which as a rule is the "
-        "dense one.",
+        help="Models of one shape and one tokenizer, named as for prune; the others are compared with the first, which "
+        "as a rule is the dense one. One without a tokenizer is given the first's tokens.",
         metavar="MODEL [MODEL ...]",
         show_default=False,
     ),

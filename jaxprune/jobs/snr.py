@@ -1,6 +1,5 @@
 """Measures what pruning changed in a checkpoint's weights and activations, against the dense one."""
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,37 +10,10 @@ from jax.sharding import Mesh
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.windows import Windows
-from jaxprune.errors import RequestError
 from jaxprune.evaluation.distortion import Distortion, ModelDistortion, add_up
 from jaxprune.evaluation.snr import PASSES, signal_to_noise
-from jaxprune.jobs.perplexity import check_unseen, prepare_windows
+from jaxprune.jobs.shared_text import prepare_shared_windows
 from jaxprune.sweep import OnTokens
-
-
-def check_pair(dense: Checkpoint, pruned: Checkpoint) -> None:
-    """Checks that one model can have been pruned from the other.
-
-    Raises:
-      RequestError: another family, or another value of a config; says which.
-    """
-    families = dense.model.family.model_type, pruned.model.family.model_type
-    if families[0] != families[1]:
-        raise _no_pair(dense, pruned, f"the first is a {families[0]} model and the second a {families[1]} model")
-    configs = dense.model.config, pruned.model.config
-    differences = [
-        f"{field.name} is {getattr(configs[0], field.name)} and {getattr(configs[1], field.name)}"
-        for field in dataclasses.fields(configs[0])
-        if getattr(configs[0], field.name) != getattr(configs[1], field.name)
-    ]
-    if differences:
-        raise _no_pair(dense, pruned, "; ".join(differences))
-
-
-def _no_pair(dense: Checkpoint, pruned: Checkpoint, found: str) -> RequestError:
-    return RequestError(
-        f"the change from {dense.reference} to {pruned.reference} was asked for, but {found}; give a dense model and "
-        "one that was pruned from it."
-    )
 
 
 def prepare_snr(
@@ -53,14 +25,12 @@ def prepare_snr(
       windows: for each language; None: 16, or every row of a ``tokens:`` file.
 
     Raises:
-      RequestError: the models are no pair, a language or enough text is missing, or a window served to calibrate.
+      RequestError: the models are no pair or cut text otherwise, a language or enough text is missing, or a window
+        served to calibrate.
     """
-    check_pair(dense, pruned)
     if not texts.startswith(TOKENS):
         windows = windows or 16
-    prepared = prepare_windows(dense, texts, languages, windows=windows, length=length, protocol="windows")
-    check_unseen(pruned.reference, prepared)
-    return prepared
+    return prepare_shared_windows((dense, pruned), texts, languages, windows=windows, length=length)
 
 
 def total_work(dense: Checkpoint, windows: Mapping[str, Windows]) -> int:

@@ -15,9 +15,8 @@ from jaxprune.data.token_files import TOKENS
 from jaxprune.data.tokenizing import tokenize, window_start
 from jaxprune.data.windows import Windows
 from jaxprune.errors import RequestError
-from jaxprune.jobs.perplexity import check_unseen, prepare_windows
 from jaxprune.jobs.settings import parse_languages
-from jaxprune.jobs.snr import check_pair
+from jaxprune.jobs.shared_text import prepare_shared_windows
 from jaxprune.tasks.parallel import parallel_sentences
 
 LEAST_TOKENS = 1000
@@ -112,22 +111,37 @@ def prepare_states(
       num_sentences: of each language at most.
 
     Raises:
-      RequestError: a model is named twice or has another shape, or text is too little or served to calibrate.
+      RequestError: a model is named twice, has another shape or cuts text otherwise, or text is too little or served
+        to calibrate.
     """
     # Two names of one folder are one model; a name that is no path stays another than any other.
     places = [os.path.realpath(os.path.expanduser(checkpoint.reference)) for checkpoint in checkpoints]
-    for place, pruned in list(zip(places, checkpoints, strict=True))[1:]:
+    for place, checkpoint in zip(places, checkpoints, strict=True):
         if places.count(place) > 1:
-            raise RequestError(f"{pruned.reference} is given more than once; name each model once.")
-        check_pair(checkpoints[0], pruned)
+            raise RequestError(f"{checkpoint.reference} is given more than once; name each model once.")
     tokenizer = checkpoints[0].tokenizer()
-    prepared = prepare_windows(checkpoints[0], texts, languages, windows=windows, length=length, protocol="windows")
-    for checkpoint in checkpoints[1:]:
-        check_unseen(checkpoint.reference, prepared)
+    num_leading = len(window_start(tokenizer))
+    _check_amount(windows, length, num_leading)
+    chosen = parallel_sentences(sentences, languages, num_sentences)
+    prepared = prepare_shared_windows(
+        checkpoints,
+        texts,
+        languages,
+        windows=windows,
+        length=length,
+        further=[sentence for of_language in chosen.values() for sentence in of_language],
+    )
     for (a, of_a), (b, of_b) in itertools.combinations(prepared.items(), 2):
         if np.array_equal(of_a.tokens_NT, of_b.tokens_NT):
             raise RequestError(f"{texts} has the same text in {a} and in {b}, so nothing can tell them apart.")
-    num_leading = len(window_start(tokenizer))
+    tokenized = {
+        language: [part.tokens_T for part in tokenize(tokenizer, of, special_tokens=True, count_bytes=False)]
+        for language, of in chosen.items()
+    }
+    return StateInputs(texts, prepared, num_leading, tokenized)
+
+
+def _check_amount(windows: int, length: int, num_leading: int) -> None:
     if windows < 2:
         raise RequestError(
             "1 window of each language was asked for, and two are needed at least, of which each shows how far the "
@@ -138,12 +152,6 @@ def prepare_states(
             f"{windows} windows of {length} tokens are {windows * (length - num_leading)} for each language, and fewer "
             f"than {LEAST_TOKENS} give no stable estimate; ask for more (--windows) or longer ones (--length)."
         )
-    chosen = parallel_sentences(sentences, languages, num_sentences)
-    tokenized = {
-        language: [part.tokens_T for part in tokenize(tokenizer, of, special_tokens=True, count_bytes=False)]
-        for language, of in chosen.items()
-    }
-    return StateInputs(texts, prepared, num_leading, tokenized)
 
 
 def open_lockstep(
