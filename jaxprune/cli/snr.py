@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from jaxprune.cli import console, numbers, options
+from jaxprune.cli.decibels import decibels
 
 
 def command(
@@ -95,18 +96,20 @@ def _print_table(title: str, found: Any) -> None:
     from jaxprune.evaluation.distortion import add_up
 
     by_block = zip(found.blocks, *(of.blocks for of in found.languages.values()), strict=True)
-    rows = [[str(index), *(_decibels(of.snr_db) for of in row)] for index, row in enumerate(by_block)]
+    rows = [[str(index), *map(_decibels, row)] for index, row in enumerate(by_block)]
     console.out.print(console.table(title, ["block", "weights", *found.languages], rows))
-    medians = [
-        f"{language} {_decibels(statistics.median(linear.snr_db for linear in of.linears.values()), ' dB')}"
-        for language, of in found.languages.items()
-    ]
+    medians = [f"{language} {_median(list(of.linears.values()))}" for language, of in found.languages.items()]
     summary = [
-        ["all weights", _decibels(add_up(found.blocks).snr_db, " dB")],
+        ["all weights", _decibels(add_up(found.blocks), " dB")],
         ["linears", f"{', '.join(medians)} (median; each with the dense model's inputs)"],
     ]
     console.out.print(console.summary(summary))
 
 
-def _decibels(value: float, unit: str = "") -> str:
-    return "identical" if value == float("inf") else f"{value:.2f}{unit}"
+def _decibels(found: Any, unit: str = "") -> str:
+    return decibels(found.snr_db, unit, is_unchanged=found.is_identical)
+
+
+def _median(linears: list[Any]) -> str:
+    median = statistics.median(linear.snr_db for linear in linears)
+    return decibels(median, " dB", is_unchanged=all(linear.is_identical for linear in linears))

@@ -49,7 +49,7 @@ class Panel:
 def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Draws signal-to-noise ratios by block, panels side by side on one scale; equal input gives an equal file.
 
-    Blocks that are identical have no point; the legend says for how many of the first panel that is so.
+    Where nothing changed there is no point; the legend says for how many blocks of the first panel that is so.
 
     Args:
       path: PNG or SVG to write; it is complete or not there.
@@ -69,11 +69,11 @@ def depth_figure(title: str, panels: Sequence[Panel]) -> Any:
     for axes, panel in zip(grid, panels, strict=True):
         for i, (language, of_blocks) in enumerate(panel.decibels.items()):
             values = np.where(np.isfinite(of_blocks), of_blocks, np.nan)
-            identical = int(np.count_nonzero(np.isposinf(of_blocks)))
+            unchanged = int(np.count_nonzero(np.isposinf(of_blocks)))
             axes.plot(
                 range(len(values)),
                 values,
-                label=f"{language} ({identical} of {len(values)} identical)" if identical else language,
+                label=f"{language} (no change in {unchanged} of {len(values)})" if unchanged else language,
                 color=colours[language],
                 linestyle=_STROKES[i // len(PALETTE) % len(_STROKES)],
                 marker=_MARKS[i % len(_MARKS)],

@@ -31,7 +31,7 @@ def test_one_line_a_language_with_units_and_no_point_where_nothing_changed(tmp_p
             for found, wanted in zip(line.get_ydata(), values, strict=True):
                 assert found == wanted if math.isfinite(wanted) else math.isnan(found)
     assert "(dB)" in drawn[0].axes[0].get_ylabel()
-    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["de", "sw (1 of 3 identical)"]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["de", "sw (no change in 1 of 3)"]
     assert Image.open(tmp_path / "figure.png").width > 600
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
