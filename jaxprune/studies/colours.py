@@ -1,21 +1,43 @@
-"""One colour a language, the same in every figure.
+"""One colour a language, the same in every figure; mixtures are in it too, and told apart by hollow marks.
 
 Okabe and Ito's colours, which all common kinds of colour blindness tell apart; grey in place of their yellow, which is
 faint on white.
 """
 
+import re
 from collections.abc import Iterable
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#7F7F7F")
 
 # English in black, as what others are compared with.
-_LANGUAGES = dict(zip(("de", "es", "sw", "ru", "zh", "ja", "en", "ar"), PALETTE, strict=True))
+_LANGUAGES: dict[str, str] = dict(zip(("de", "es", "sw", "ru", "zh", "ja", "en", "ar"), PALETTE, strict=True))
+
+
+_MIXED = re.compile(r"[a-z]{2,3}(-[A-Za-z]+)?(=\d+)?([,+][a-z]{2,3}(-[A-Za-z]+)?(=\d+)?)+")
+
+
+def mixed_languages(name: str) -> list[str]:
+    """Returns the languages of ``de,en``, ``de=3,en=1`` or ``de+en``; of a name that is no mixture, itself."""
+    return [part.partition("=")[0] for part in re.split("[,+]", name)] if is_mixture(name) else [name]
+
+
+def is_mixture(name: str) -> bool:
+    """Whether a name is of several languages."""
+    return _MIXED.fullmatch(name) is not None
 
 
 def language_colours(names: Iterable[str]) -> dict[str, str]:
-    """Returns a colour for each language or mixture: a language's own, and for others those that are left, in order."""
+    """Returns a colour for each language or mixture.
+
+    A language has its own, a mixture that of the first of its languages but English. Names of which none is known
+    have those that are left, in order.
+    """
     names = list(dict.fromkeys(names))
-    found = {name: _LANGUAGES[name] for name in names if name in _LANGUAGES}
+    found = {}
+    for name in names:
+        known = [language for language in mixed_languages(name) if language in _LANGUAGES]
+        if known:
+            found[name] = _LANGUAGES[next((language for language in known if language != "en"), known[0])]
     left = [colour for colour in PALETTE if colour not in found.values()] or list(PALETTE)
     others = [name for name in names if name not in found]
     return found | {name: left[index % len(left)] for index, name in enumerate(others)}

@@ -1,6 +1,7 @@
 """Figures of ``jaxprune analyze masks``: who agrees with whom, at which depth, in which projection; where zeros gather.
 
-Levels are in matplotlib's cividis, which is read alike with and without colour blindness.
+Levels are in matplotlib's cividis, which is read alike with and without colour blindness. ``jaxprune.studies.cells``
+draws them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxprune.analysis.overlap import above_chance
-from jaxprune.studies.colours import language_colours
-from jaxprune.studies.figure_files import INK, NamedFigure
+from jaxprune.studies.cells import CellPanel, cells_figure
+from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
+from jaxprune.studies.line_styles import LineStyle, colourless_style, line_styles
 
-_STROKES = ("-", "--", "-.", ":")
-_MARKERS = "osD^vPX*"
 _CHANCE = "#999999"
 
 
@@ -22,8 +22,7 @@ class _Line(NamedTuple):
     """Values by block, and what they would be by chance."""
 
     name: str
-    colour: str
-    stroke: str
+    style: LineStyle
     points: Mapping[int, float]
     by_chance: Mapping[int, float]
 
@@ -47,9 +46,7 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     lines = [
         _Line(
             name,
-            # No colour: colours are languages.
-            INK,
-            _STROKES[index % len(_STROKES)],
+            colourless_style(index),
             _by_block(group["blocks"], "kept_iou"),
             _by_block(group["blocks"], "kept_chance"),
         )
@@ -95,17 +92,15 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
 
 
 def _concentration(result: Mapping[str, Any], kind: str) -> list[_Line]:
-    """Returns a line for each run: a colour for its languages, a stroke for which run of these it is."""
-    colours = language_colours(run["languages"] for run in result["runs"])
+    """Returns a line for each run, in the colour of its languages."""
+    styles = line_styles({run["label"]: run["languages"] for run in result["runs"]})
     lines: list[_Line] = []
     for run in result["runs"]:
         units = {
             index: block[kind] for index, block in result["zeros"][run["label"]]["blocks"].items() if kind in block
         }
-        colour = colours[run["languages"]]
-        stroke = _STROKES[sum(line.colour == colour for line in lines) % len(_STROKES)]
         points, by_chance = (_by_block(units, measure) for measure in ("gini", "gini_by_chance"))
-        lines.append(_Line(run["label"], colour, stroke, points, by_chance))
+        lines.append(_Line(run["label"], styles[run["label"]], points, by_chance))
     return lines
 
 
@@ -127,31 +122,21 @@ def _level_figure(
     title: str, levels: np.ndarray, rows: Sequence[str], columns: Sequence[str], row: str, column: str
 ) -> Any:
     """Returns a table of agreements, each a number in its cell; a cell without one is grey."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
+    from matplotlib.colors import Normalize
 
-    width = 2.6 + 0.085 * max(map(len, rows)) + 0.62 * len(columns)
-    height = 1.8 + 0.42 * len(rows) + 0.05 * max(map(len, columns))
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
     defined = levels[np.isfinite(levels)]
-    lowest, highest = min(0.0, defined.min(initial=0.0)), max(defined.max(initial=0.0), 0.05)
-    colours = colormaps["cividis"].with_extremes(bad="#dddddd")
-    image = axes.imshow(levels, cmap=colours, vmin=lowest, vmax=highest, aspect="auto")
-    for (y, x), level in np.ndenumerate(levels):
-        if np.isfinite(level):
-            is_light = level - lowest > 0.55 * (highest - lowest)
-            axes.text(
-                x, y, f"{level:.2f}", ha="center", va="center", color="black" if is_light else "white", fontsize=9
-            )
-    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), rows)
-    axes.tick_params(length=0)
-    axes.set_xlabel(column)
-    axes.set_ylabel(row)
-    axes.set_title(title, fontsize=10, loc="left")
-    figure.colorbar(image, ax=axes, label="agreement on kept weights\n(0: chance, 1: identical)")
-    return figure
+    texts = [["" if np.isnan(level) else f"{level:.2f}" for level in of_row] for of_row in levels]
+    return cells_figure(
+        title,
+        [CellPanel("", rows, columns, levels, texts)],
+        row_label=row,
+        column_label=column,
+        label="agreement on kept weights\n(0: chance, 1: identical)",
+        colours="cividis",
+        norm=Normalize(min(0.0, defined.min(initial=0.0)), max(defined.max(initial=0.0), 0.05)),
+        size=(0.62, 0.42),
+        is_turned=True,
+    )
 
 
 def _line_figure(title: str, label: str, lines: Sequence[_Line]) -> Any:
@@ -163,16 +148,8 @@ def _line_figure(title: str, label: str, lines: Sequence[_Line]) -> Any:
     axes = figure.add_subplot()
     for line in lines:
         axes.plot(list(line.by_chance), list(line.by_chance.values()), ":", color=_CHANCE, linewidth=1.2)
-    for index, line in enumerate(lines):
-        axes.plot(
-            list(line.points),
-            list(line.points.values()),
-            color=line.colour,
-            linestyle=line.stroke,
-            marker=_MARKERS[index % len(_MARKERS)],
-            markersize=4,
-            label=line.name,
-        )
+    for line in lines:
+        axes.plot(list(line.points), list(line.points.values()), label=line.name, **line.style.line)
     axes.plot([], [], ":", color=_CHANCE, linewidth=1.2, label="by chance")
     axes.set_xlabel("block (0 is next to the embedding)")
     axes.set_ylabel(label)

@@ -4,22 +4,29 @@ Changes of perplexity are in matplotlib's PuOr, orange above and purple below ze
 apart too.
 """
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxprune.studies.block_lines import line_styles
-from jaxprune.studies.colours import PALETTE, language_colours
-from jaxprune.studies.figure_files import DARK_TEXT, LIGHT_TEXT, NamedFigure
+from jaxprune.studies import wording
+from jaxprune.studies.cells import CellPanel, cells_figure
+from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
+from jaxprune.studies.line_styles import calibration_of, line_styles
 
-_STROKES = ("-", "--", "-.", ":")
-_MARKS = "osD^vPX*"
-# Smaller changes are not made to look large.
-_LEAST_RANGE = 0.05
-_PANELS_ABREAST = 4
+# Nats a token. Up to here colours are linear, beyond logarithmic: one language's loss of two would else make all
+# others' losses of a tenth look like none.
+_LINEAR = 0.1
+# Of the colours on either side of zero, beside those of a factor of ten.
+_LINEAR_SHARE = 0.25
+# More blocks abreast would be too narrow for numbers; few panels are compared more easily one above the other.
+_MOST_BLOCKS_ABREAST = 40
+_MOST_IN_A_COLUMN = 3
+# More numbers of blocks would run into each other.
+_MOST_NUMBERED = 40
 
 
 def neuron_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
@@ -32,7 +39,8 @@ def neuron_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
         NamedFigure(
             "neurons-by-block",
             blocks_figure(result),
-            "Neurons that are specific to each language (by LAPE), by block, a panel for each model.",
+            f"How many of {result['neurons_per_block']:,} MLP neurons of each block are specific to a language (by "
+            "LAPE), a panel for each model, all on one scale; an empty cell is none.",
         ),
         NamedFigure(
             "lape",
@@ -41,56 +49,46 @@ def neuron_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             "serve few languages, right those that serve all alike.",
         ),
     ]
-    for label, effects in (result["silencing"] or {}).items():
+    silencing = result["silencing"] or {}
+    highest = largest_change(silencing)
+    for label, effects in silencing.items():
         name = re.sub(r"[^\w.+-]+", "-", label).strip("-")
         caption = (
             f"{label}: change of log perplexity when the neurons of a language are silent, and when as many others are "
-            "(orange: worse). Bold: the interval leaves zero out."
+            f"(orange: worse). Bold: the interval leaves zero out. Colours are linear up to {_LINEAR:g} nats a token "
+            "and logarithmic beyond, the same for all models."
         )
-        figures.append(NamedFigure(f"silencing-{name}", silencing_figure(label, effects), caption))
+        figures.append(NamedFigure(f"silencing-{name}", silencing_figure(label, effects, highest), caption))
     return figures
 
 
 def blocks_figure(result: Mapping[str, Any]) -> Any:
     """Returns the figure of how many neurons are specific to each language, by block."""
     require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.colors import Normalize
 
-    models = result["neurons"]
-    columns = min(len(models), _PANELS_ABREAST)
-    rows = -(-len(models) // columns)
-    figure = Figure(figsize=(1.6 + 12.6 / max(columns, 3) * columns, 0.8 + 3.4 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    panels = grid.flat[: len(models)]
-    for axes in grid.flat[len(models) :]:
-        axes.set_axis_off()
-    colours = language_colours(result["languages"])
-    for axes, (label, of_model) in zip(panels, models.items(), strict=True):
-        for index, (language, of_language) in enumerate(of_model["languages"].items()):
-            axes.plot(
-                range(result["blocks"]),
-                of_language["by_block"],
-                label=language,
-                color=colours[language],
-                linestyle=_STROKES[index // len(PALETTE) % len(_STROKES)],
-                marker=_MARKS[index % len(_MARKS)],
-                markersize=4,
-                linewidth=1.4,
-            )
-        axes.set_xlabel("block (0 is next to the embedding)")
-        axes.tick_params(labelbottom=True)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(label, fontsize=10)
-        axes.grid(alpha=0.3)
-    # Panels share it, and a limit that is set while some are empty does not grow.
-    panels[0].set_ylim(bottom=0)
-    for row in grid:
-        row[0].set_ylabel(f"own neurons (of {result['neurons_per_block']:,})")
-    figure.suptitle("At which depth each language has neurons of its own", fontsize=10, x=0.01, ha="left")
-    figure.legend(handles=panels[0].get_lines(), frameon=False, fontsize=9, loc="outside right center")
-    return figure
+    models, languages, blocks = result["neurons"], list(result["languages"]), result["blocks"]
+    counts = {
+        label: np.array([of["languages"][language]["by_block"] for language in languages], np.float64)
+        for label, of in models.items()
+    }
+    step = -(-blocks // _MOST_NUMBERED)
+    names = [str(block) if block % step == 0 else "" for block in range(blocks)]
+    panels = [
+        CellPanel(label, languages, names, of_model, [[f"{of:.0f}" if of else "" for of in row] for row in of_model])
+        for label, of_model in counts.items()
+    ]
+    return cells_figure(
+        "At which depth each language has neurons of its own",
+        panels,
+        row_label="language",
+        column_label="block (0 is next to the embedding)",
+        label=f"language-specific neurons\n(number, of {result['neurons_per_block']:,})",
+        colours="YlOrBr",
+        norm=Normalize(0.0, max(1.0, *(float(of.max()) for of in counts.values()))),
+        size=(0.34, 0.3),
+        abreast=2 if 2 * blocks <= _MOST_BLOCKS_ABREAST and len(panels) > _MOST_IN_A_COLUMN else 1,
+    )
 
 
 def lape_figure(result: Mapping[str, Any]) -> Any:
@@ -101,18 +99,21 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
     figure = Figure(figsize=(7.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     edges = result["lape"]["edges"]
-    styles = line_styles(list(result["neurons"]))
-    for label, of_model in result["neurons"].items():
+    centres = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
+    styles = line_styles(calibration_of(list(result["neurons"])))
+    for index, (label, of_model) in enumerate(result["neurons"].items()):
         counts = np.asarray(of_model["lape"]["histogram"], float)
         shift = of_model["against_first"]
         distance = None if shift is None else shift["lape_distance"]
-        axes.stairs(
-            100 * counts / max(counts.sum(), 1.0),
-            edges,
+        shares = 100 * counts / max(counts.sum(), 1.0)
+        # The outer bins reach their edges; marks of lines that run together stand beside each other.
+        axes.plot(
+            [edges[0], *centres, edges[-1]],
+            [shares[0], *shares, shares[-1]],
+            drawstyle="steps-mid",
+            markevery=(1 + index, len(styles)),
             label=label if distance is None else f"{label} (distance {distance:.3f})",
-            color=styles[label][0],
-            linestyle=styles[label][1],
-            linewidth=1.5,
+            **styles[label].line,
         )
     axes.set_yscale("log")
     axes.set_xlim(0.0, edges[-1])
@@ -124,50 +125,59 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
     return figure
 
 
-def silencing_figure(label: str, effects: Mapping[str, Any]) -> Any:
+def largest_change(silencing: Mapping[str, Any]) -> float:
+    """Returns the largest change of any model, either way, in nats a token; where colours turn logarithmic at least."""
+    changes = [
+        abs(change["value"])
+        for effects in silencing.values()
+        for of in effects.values()
+        for which in of.values()
+        for change in which["change"].values()
+    ]
+    return max([_LINEAR, *changes])
+
+
+def silencing_figure(label: str, effects: Mapping[str, Any], highest: float) -> Any:
     """Returns the figure of one model's causal test: each language's own neurons, and as many others.
 
     Numbers in bold have an interval that leaves zero out.
+
+    Args:
+      highest: change at the end of the colours, either way; see ``largest_change``.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
+    from matplotlib.colors import SymLogNorm
 
     languages = list(effects)
-    figure = Figure(figsize=(2.6 + 1.5 * len(languages), 1.9 + 0.45 * len(languages)), layout="constrained")
-    grid = figure.subplots(1, 2, sharey=True)
-    changes = {
-        which: [[effects[silenced][which]["change"][read] for read in languages] for silenced in languages]
-        for which in ("own", "others")
-    }
-    levels = {which: np.array([[of["value"] for of in row] for row in rows]) for which, rows in changes.items()}
-    highest = max(_LEAST_RANGE, *(float(np.abs(of_which).max()) for of_which in levels.values()))
     titles = {"own": "that language's own neurons", "others": "as many others, drawn at random"}
-    for axes, which in zip(grid, levels, strict=True):
-        axes.imshow(levels[which], cmap="PuOr_r", vmin=-highest, vmax=highest, aspect="auto")
-        for (y, x), level in np.ndenumerate(levels[which]):
-            interval = changes[which][y][x]["interval"]
-            is_sure = interval is not None and not interval[0] <= 0 <= interval[1]
-            axes.text(
-                x,
-                y,
-                f"{level:+.2f}",
-                ha="center",
-                va="center",
-                color=LIGHT_TEXT if abs(level) > 0.6 * highest else DARK_TEXT,
-                fontweight="bold" if is_sure else "normal",
-                fontsize=9,
+    panels = []
+    for which, title in titles.items():
+        changes = [[effects[silenced][which]["change"][read] for read in languages] for silenced in languages]
+        panels.append(
+            CellPanel(
+                title,
+                languages,
+                languages,
+                np.array([[of["value"] for of in row] for row in changes], np.float64),
+                [[wording.signed(of["value"], 2) for of in row] for row in changes],
+                frozenset((y, x) for y, row in enumerate(changes) for x, of in enumerate(row) if _is_sure(of)),
             )
-        axes.set_xticks(range(len(languages)), languages)
-        axes.set_yticks(range(len(languages)), languages)
-        axes.tick_params(length=0)
-        axes.set_xlabel("language of the text")
-        axes.set_title(titles[which], fontsize=10)
-    grid[0].set_ylabel("language silenced")
-    figure.suptitle(
+        )
+    steps = [step for step in (0.1, 0.3, 1.0, 3.0, 10.0) if step <= highest]
+    return cells_figure(
         f"Whose text suffers when a language's neurons are silent: {label} (bold: interval without 0)",
-        fontsize=10,
-        x=0.01,
-        ha="left",
+        panels,
+        row_label="language silenced",
+        column_label="language of the text",
+        label="change of log perplexity\n(nats a token,\nlogarithmic scale)",
+        colours="PuOr_r",
+        norm=SymLogNorm(_LINEAR, linscale=_LINEAR_SHARE, vmin=-highest, vmax=highest, base=10),
+        size=(0.75, 0.45),
+        abreast=2,
+        ticks=[*(-step for step in reversed(steps)), 0.0, *steps],
     )
-    figure.colorbar(grid[0].images[0], ax=list(grid), label="log of perplexity,\nchange (nats a token)")
-    return figure
+
+
+def _is_sure(change: Mapping[str, Any]) -> bool:
+    interval = change["interval"]
+    return interval is not None and not interval[0] <= 0 <= interval[1]

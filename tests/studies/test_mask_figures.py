@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from matplotlib import colors
 
 from jaxprune.analysis.overlap import above_chance
 from jaxprune.jobs.analyze_masks import analyze_masks
 from jaxprune.jobs.mask_runs import open_runs
-from jaxprune.studies.colours import PALETTE, language_colours
 from jaxprune.studies.mask_figures import mask_figures
 from tests.analysis.mask_files import block_masks, write_run
 
@@ -91,14 +89,3 @@ def test_a_language_has_one_colour_and_its_runs_have_other_strokes(drawn):
     assert de.get_linestyle() != de_1.get_linestyle()
     # A run without zeros has no concentration to show.
     assert len(lines["en · seed 0"].get_ydata()) == 0
-
-
-def test_a_languages_colour_does_not_depend_on_the_others():
-    alone = language_colours(["sw"])
-    among = language_colours(["de,en", "sw", "de", "no calibration"])
-    assert alone["sw"] == among["sw"]
-    assert len(set(among.values())) == 4
-    many = language_colours([f"mix {number}" for number in range(20)] + ["de"])
-    assert set(many.values()) == set(PALETTE)
-    assert many["mix 0"] != many["de"]
-    assert all(colors.is_color_like(colour) for colour in PALETTE)

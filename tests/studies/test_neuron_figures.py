@@ -1,4 +1,4 @@
-"""The figures say what the numbers say: sizes by block, shares of a histogram, changes in their cells."""
+"""The figures say what the numbers say: counts and changes in their cells, shares of a histogram."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,13 @@ from jaxprune.analysis.silencing import Effect, Effects
 from jaxprune.evaluation.intervals import Estimate
 from jaxprune.microbatches import Microbatch
 from jaxprune.models import build_model
-from jaxprune.studies.colours import language_colours
-from jaxprune.studies.neuron_figures import blocks_figure, lape_figure, neuron_figures, silencing_figure
+from jaxprune.studies.neuron_figures import (
+    blocks_figure,
+    lape_figure,
+    largest_change,
+    neuron_figures,
+    silencing_figure,
+)
 from tests.tiny import tiny_config
 
 LANGUAGES = ("de", "sw")
@@ -41,43 +46,86 @@ def result():
     return as_json(counts, Thresholds(top_rate=0.1), {"org/pruned": effects}, length=300)
 
 
-def test_a_panel_a_model_and_a_line_a_language(result):
+def cells(axes):
+    """Returns the texts by column and row."""
+    return {tuple(map(int, text.get_position())): text for text in axes.texts}
+
+
+def test_a_panel_a_model_and_a_cell_for_each_language_and_block(result):
     figure = blocks_figure(result)
-    assert [axes.get_title() for axes in figure.axes] == ["dense", "org/pruned"]
-    for axes, found in zip(figure.axes, result["neurons"].values(), strict=True):
-        lines = {line.get_label(): line for line in axes.get_lines()}
-        for language in LANGUAGES:
-            np.testing.assert_array_equal(lines[language].get_ydata(), found["languages"][language]["by_block"])
-            assert lines[language].get_color() == language_colours(LANGUAGES)[language]
-        assert axes.get_xlabel().startswith("block")
-    assert "of 200" in figure.axes[0].get_ylabel()
+    *panels, bar = figure.axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["dense", "org/pruned"]
+    highest = max(
+        count
+        for of in result["neurons"].values()
+        for language in of["languages"].values()
+        for count in language["by_block"]
+    )
+    for axes, found in zip(panels, result["neurons"].values(), strict=True):
+        told = cells(axes)
+        for row, language in enumerate(LANGUAGES):
+            for block, count in enumerate(found["languages"][language]["by_block"]):
+                assert told[block, row].get_text() == (str(count) if count else "")
+                assert axes.collections[0].get_array()[row, block] == count
+        assert [label.get_text() for label in axes.get_yticklabels()] == list(LANGUAGES)
+        # One scale for all models, from none on.
+        assert axes.collections[0].get_clim() == (0, highest)
+    assert [label.get_text() for label in panels[-1].get_xticklabels()] == ["0", "1", "2"]
+    assert figure.get_supxlabel().startswith("block")
+    assert "of 200" in bar.get_ylabel()
 
 
 def test_shares_of_the_histogram_add_up_to_all(result):
     figure = lape_figure(result)
     (axes,) = figure.axes
-    labels = [patch.get_label() for patch in axes.patches]
     distance = result["neurons"]["org/pruned"]["against_first"]["lape_distance"]
-    assert labels == ["dense", f"org/pruned (distance {distance:.3f})"]
-    for patch in axes.patches:
-        values, edges, _ = patch.get_data()
-        assert values.sum() == pytest.approx(100)
-        np.testing.assert_allclose(edges, result["lape"]["edges"])
+    assert [line.get_label() for line in axes.lines] == ["dense", f"org/pruned (distance {distance:.3f})"]
+    edges = np.array(result["lape"]["edges"])
+    for line in axes.lines:
+        # The first and the last bin reach their edges.
+        assert line.get_ydata()[1:-1].sum() == pytest.approx(100)
+        np.testing.assert_allclose(line.get_xdata()[1:-1], edges[:-1] + np.diff(edges) / 2)
+        assert line.get_xdata()[[0, -1]].tolist() == [edges[0], edges[-1]]
+        assert line.get_drawstyle() == "steps-mid"
+    dense, pruned = axes.lines
+    assert dense.get_linewidth() > 1.5 * pruned.get_linewidth()
     assert "nats" in axes.get_xlabel()
     assert "%" in axes.get_ylabel()
 
 
 def test_changes_stand_in_their_cells_and_sure_ones_are_bold(result):
-    figure = silencing_figure("m", result["silencing"]["org/pruned"])
+    figure = silencing_figure("m", result["silencing"]["org/pruned"], 2.0)
     for axes, scale in zip(figure.axes[:2], (1.0, 0.1), strict=True):
-        cells = {tuple(map(int, text.get_position())): text for text in axes.texts}
+        told = cells(axes)
         for (silenced, language), value in CHANGES.items():
-            cell = cells[LANGUAGES.index(language), LANGUAGES.index(silenced)]
-            assert cell.get_text() == f"{scale * value:+.2f}"
+            cell = told[LANGUAGES.index(language), LANGUAGES.index(silenced)]
+            change = round(scale * value, 2)
+            assert cell.get_text() == (f"{change:+.2f}".replace("-", "−") if change else "0.00")
             assert (cell.get_fontweight() == "bold") == (scale * value > 0.1)
         # Zero is in the middle, and both panels have one scale.
-        assert axes.images[0].get_clim() == (-1.25, 1.25)
-        assert axes.get_xlabel() == "language of the text"
+        assert axes.collections[0].get_clim() == (-2.0, 2.0)
+    assert figure.get_supxlabel() == "language of the text"
+    assert "nats a token" in figure.axes[2].get_ylabel()
+
+
+def test_one_large_change_leaves_others_their_colours(result):
+    """On a linear scale a loss of a tenth beside one of three would have a thirtieth of the colours."""
+    norm = silencing_figure("m", result["silencing"]["org/pruned"], 3.0).axes[0].collections[0].norm
+    assert norm(0.0) == pytest.approx(0.5)
+    shares = [2 * norm(change) - 1 for change in (0.01, 0.1, 0.3, 1.0, 3.0)]
+    assert 0 < shares[0] < 0.02
+    assert 0.1 < shares[1] < 0.2
+    # From there on each factor of about three is as far.
+    np.testing.assert_allclose(np.diff(shares[1:]), np.log10([3, 10 / 3, 3]) / np.log10(30) * (1 - shares[1]))
+    assert norm(-0.3) == pytest.approx(1 - norm(0.3))
+
+
+def test_all_models_have_one_scale_of_changes(result):
+    effects = result["silencing"]["org/pruned"]
+    assert largest_change({"a": effects, "b": effects}) == 1.25
+    assert largest_change({}) == 0.1
+    figures = {of.name: of.figure for of in neuron_figures(result)}
+    assert figures["silencing-org-pruned"].axes[0].collections[0].get_clim() == (-1.25, 1.25)
 
 
 def test_files_are_named_for_what_they_show(result):
@@ -88,8 +136,18 @@ def test_files_are_named_for_what_they_show(result):
 
 def test_many_models_have_rows_of_panels(result):
     many = {**result, "neurons": {f"model {number}": of for number, of in enumerate([*result["neurons"].values()] * 3)}}
-    shown = [axes for axes in blocks_figure(many).axes if axes.axison]
-    assert [axes.get_title() for axes in shown] == list(many["neurons"])
-    for axes in shown:
-        assert axes.get_ylim()[0] == 0
-        assert axes.get_ylim()[1] >= max(line.get_ydata().max() for panel in shown for line in panel.get_lines())
+    *panels, _ = [axes for axes in blocks_figure(many).axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in panels] == list(many["neurons"])
+    assert len({axes.get_position().x0 for axes in panels}) == 2
+
+
+def test_blocks_that_are_too_many_for_numbers_keep_their_colours(result):
+    deep = {
+        label: {**of, "languages": {language: {"by_block": list(range(80))} for language in LANGUAGES}}
+        for label, of in result["neurons"].items()
+    }
+    *panels, _ = blocks_figure({**result, "neurons": deep, "blocks": 80}).axes
+    for axes in panels:
+        assert not axes.texts
+        np.testing.assert_array_equal(axes.collections[0].get_array()[0], range(80))
+    assert [label.get_text() for label in panels[-1].get_xticklabels()][:4] == ["0", "", "2", ""]

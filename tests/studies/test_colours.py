@@ -1,0 +1,49 @@
+"""A language has one colour in all figures, a mixture that of its language with hollow marks, and dense is thick."""
+
+import pytest
+from matplotlib import colors
+
+from jaxprune.studies.colours import PALETTE, is_mixture, language_colours, mixed_languages
+from jaxprune.studies.figure_files import INK, PAPER
+from jaxprune.studies.line_styles import calibration_of, line_styles
+
+
+def test_a_languages_colour_does_not_depend_on_the_others():
+    alone = language_colours(["sw"])
+    among = language_colours(["de,en", "sw", "de", "no calibration"])
+    assert alone["sw"] == among["sw"]
+    assert len({among[name] for name in ("sw", "de", "no calibration")}) == 3
+    many = language_colours([f"mix {number}" for number in range(20)] + ["de"])
+    assert set(many.values()) == set(PALETTE)
+    assert many["mix 0"] != many["de"]
+    assert all(colors.is_color_like(colour) for colour in PALETTE)
+
+
+@pytest.mark.parametrize("name", ["de,en", "en,de", "de+en", "de=3,en=1"])
+def test_a_mixtures_colour_is_its_languages_whatever_else_is_drawn(name):
+    assert is_mixture(name)
+    assert sorted(mixed_languages(name)) == ["de", "en"]
+    assert language_colours([name])[name] == language_colours(["es", "sw", "ar", "de", name])[name]
+    assert language_colours([name])[name] == language_colours(["de"])["de"]
+
+
+def test_what_is_no_mixture():
+    for name in ("de", "no calibration", "wanda", "0.5", "org/a,b", "all"):
+        assert not is_mixture(name)
+        assert mixed_languages(name) == [name]
+    assert is_mixture("ja-Latn,zh")
+
+
+def test_lines_are_told_apart_without_colours_too():
+    names = ["dense", *(f"{of} · {how}" for how in ("wanda", "sparsegpt") for of in ("en", "de", "de,en"))]
+    styles = line_styles(calibration_of(names))
+    assert len({style[1:] for style in styles.values()}) == len(names)
+    dense, english, mixed = styles["dense"], styles["en · wanda"], styles["de,en · wanda"]
+    # Both are in the colour of the page's text.
+    assert dense.colour == english.colour == INK
+    assert dense.width > 1.5 * english.width
+    assert not dense.mark
+    assert mixed.colour == styles["de · wanda"].colour
+    assert mixed.face == PAPER != styles["de · wanda"].face
+    for of in ("en", "de", "de,en"):
+        assert styles[f"{of} · wanda"].stroke != styles[f"{of} · sparsegpt"].stroke
