@@ -67,6 +67,7 @@ class BlockSubspaces:
     Attributes:
       rank: directions of the language-specific subspace.
       stability: mean squared cosine of the subspaces that two halves of the text give; None with one window.
+      stability_angles: their principal angles in degrees, smallest first.
       energy: by language, mean squared length of a hidden state.
       specific_share: by language, how much of that lies in the language-specific subspace.
       change: against the first model; None for itself.
@@ -75,6 +76,7 @@ class BlockSubspaces:
 
     rank: int
     stability: float | None
+    stability_angles: tuple[float, ...] | None
     energy: dict[str, float]
     specific_share: dict[str, float]
     change: Change | None
@@ -99,7 +101,7 @@ def measure_block(
         all of the energy.
       sentences: for each model the vectors of the same sentences by language; or none.
     """
-    means, splits, stabilities = zip(
+    means, splits, halves = zip(
         *(_means_and_split(sweep, languages, rank, num_leading) for sweep in sweeps), strict=True
     )
     energy: list[dict[str, float]] = [{} for _ in sweeps]
@@ -125,7 +127,8 @@ def measure_block(
     return [
         BlockSubspaces(
             split.rank,
-            stabilities[k],
+            None if halves[k] is None else squared_cosines(*halves[k]),
+            None if halves[k] is None else tuple(principal_angles(*halves[k]).tolist()),
             energy[k],
             share[k],
             _change(splits[0], split, ratios[k], alignment[k]) if k else None,
@@ -137,8 +140,8 @@ def measure_block(
 
 def _means_and_split(
     sweep: Sweep, languages: Sequence[str], rank: int, num_leading: int
-) -> tuple[dict[str, Float64[np.ndarray, " D"]], Split, float | None]:
-    """Returns a model's language means, its split, and how alike the splits of the windows' two halves are."""
+) -> tuple[dict[str, Float64[np.ndarray, " D"]], Split, tuple[Split, Split] | None]:
+    """Returns a model's language means, its split, and the splits of the windows' two halves."""
     width, own = sweep.model.config.hidden_size, sweep.batches[0].tokens_BT.shape[1] - num_leading
     sums = {language: np.zeros((2, width)) for language in languages}
     counts = {language: np.zeros((2, 1)) for language in languages}
@@ -154,7 +157,7 @@ def _means_and_split(
     if not all(of.all() for of in counts.values()):
         return means, split, None
     halves = np.stack([sums[language] / counts[language] for language in languages])
-    return means, split, squared_cosines(*(split_languages(halves[:, half], rank) for half in (0, 1)))
+    return means, split, (split_languages(halves[:, 0], rank), split_languages(halves[:, 1], rank))
 
 
 def _ratios(whole: Distortion, specific: Distortion) -> dict[str, float]:

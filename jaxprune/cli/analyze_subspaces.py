@@ -1,10 +1,10 @@
 """``jaxprune analyze subspaces``."""
 
-import statistics
 from typing import Any
 
 from jaxprune.cli import console, options, state_options
 from jaxprune.cli.analysis_output import print_analysis
+from jaxprune.cli.decibels import decibels
 
 
 def command(
@@ -24,9 +24,10 @@ def command(
 ) -> None:
     """Split hidden states into what languages share and what tells them apart, before and after pruning.
 
-    After every block: the language-specific subspace (LSAR), and how much energy lies in it; the angles between it and
-    that of the first model; signal-to-noise ratio in either part; centred kernel alignment with the first model, and
-    between languages. As a check from outside, how well each part finds a sentence's translation, and its language.
+    After every block: the language-specific subspace (LSAR), and how much energy lies in it; the principal angles
+    between it and that of the first model, smallest to largest; signal-to-noise ratio in either part; centred kernel
+    alignment with the first model, and between languages over parallel sentences. As a check from outside, how well
+    each part finds a sentence's translation, and its language.
 
     [bold]Example:[/]  jaxprune analyze subspaces sample:gemma3-270m compared/de compared/en --texts sample
     --languages de,en,sw,zh --length 512 --out subspaces
@@ -63,29 +64,35 @@ def tables(result: dict[str, Any]) -> list[Any]:
     for model in result["models"]:
         columns = ["block", "specific share"]
         if model["blocks"][0]["change"]:
-            columns += ["subspace kept", "SNR agnostic", "SNR specific", "alignment"]
+            columns += ["subspace kept", "angles", "SNR agnostic", "SNR specific", "alignment\nwith first"]
         if model["blocks"][0]["sentences"]:
-            columns += ["retrieval: whole", "agnostic", "identified: specific", "agnostic"]
+            columns += ["alignment of\nlanguages"]
+            columns += ["retrieval:\nwhole", "retrieval:\nagnostic", "identified:\nspecific", "identified:\nagnostic"]
         rows = [[str(index), *_cells(block)] for index, block in enumerate(model["blocks"])]
         tables.append(console.table(f"{model['label']} (means over languages)", columns, rows))
     return tables
 
 
 def _cells(block: dict[str, Any]) -> list[str]:
-    cells = [f"{statistics.fmean(block['specific_share'].values()):.1%}"]
-    if change := block["change"]:
-        cells.append(_number(change["squared_cosine"]))
+    from jaxprune.studies import subspace_numbers as of
+
+    cells = [f"{of.mean(block['specific_share']):.1%}"]
+    if block["change"]:
+        cells += [_number(of.squared_cosine(block)), _angles(of.angle(block, 0), of.angle(block, -1))]
         for part in ("agnostic", "specific"):
-            values = [parts[part] for parts in change["snr_db"].values()]
-            cells.append("identical" if None in values else f"{statistics.fmean(values):.2f} dB")
-        alignments = [value for value in change["alignment"].values() if value is not None]
-        cells.append(_number(statistics.fmean(alignments) if alignments else None))
-    if checks := block["sentences"]:
-        cells += [f"{statistics.fmean(checks['retrieval'][part].values()):.3f}" for part in ("whole", "agnostic")]
-        cells += [
-            f"{statistics.fmean(checks['identification'][part].values()):.3f}" for part in ("specific", "agnostic")
-        ]
+            ratio = of.snr_db(block, part)
+            assert ratio is not None
+            cells.append(decibels(ratio, " dB", is_unchanged=of.is_unchanged(block)))
+        cells.append(_number(of.alignment_with_first(block)))
+    if block["sentences"]:
+        cells.append(_number(of.alignment_between(block)))
+        cells += [_number(of.check(block, "retrieval", part)) for part in ("whole", "agnostic")]
+        cells += [_number(of.check(block, "identification", part)) for part in ("specific", "agnostic")]
     return cells
+
+
+def _angles(smallest: float | None, largest: float | None) -> str:
+    return "–" if smallest is None or largest is None else f"{smallest:.0f} to {largest:.0f}°"
 
 
 def _number(value: float | None) -> str:

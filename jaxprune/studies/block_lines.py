@@ -6,13 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxprune.studies.colours import language_colours
-from jaxprune.studies.figure_files import INK
 from jaxprune.studies.heatmap import require_matplotlib
+from jaxprune.studies.line_styles import calibration_of, line_styles
 
-# Lines of one colour get other strokes, and every line its own marks.
-_STROKES = ("-", "--", ":", "-.")
-_MARKS = "osD^vPX*"
 _REFERENCE = "#999999"
 _PANELS_ABREAST = 4
 
@@ -32,38 +28,26 @@ class Panel:
     references: Mapping[str, float | Sequence[float | None]] = dataclasses.field(default_factory=dict)
 
 
-def line_styles(names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-    """Returns colour, stroke and mark by name: the colour of what stands before `` · ``, which is a language.
-
-    ``dense`` is in the colour of the text.
-    """
-    first = {name: name.split(" · ")[0] for name in names}
-    colours = language_colours(key for key in first.values() if key != "dense") | {"dense": INK}
-    styles = {}
-    for index, name in enumerate(names):
-        alike = [other for other in names[:index] if first[other] == first[name]]
-        styles[name] = (colours[first[name]], _STROKES[len(alike) % len(_STROKES)], _MARKS[index % len(_MARKS)])
-    return styles
-
-
-def block_lines_figure(title: str, label: str, panels: Sequence[Panel], *, share_y: bool = True) -> Any:
-    """Returns a figure of matplotlib; blocks are counted from 0 next to the embedding.
+def block_lines_figure(
+    title: str, label: str, panels: Sequence[Panel], *, limits: tuple[float, float] | None = None
+) -> Any:
+    """Returns a figure of matplotlib, all panels on one scale; blocks are counted from 0 next to the embedding.
 
     Args:
       title: what is seen at one glance.
       label: of the vertical axis, with its unit.
-      share_y: whether all panels have one scale.
+      limits: of the vertical axis; None: as values ask for.
     """
     require_matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
-    styles = line_styles(names)
+    styles = line_styles(calibration_of(names))
     abreast = min(len(panels), _PANELS_ABREAST)
     rows = -(-len(panels) // abreast)
     figure = Figure(figsize=(2.6 + 3.6 * abreast, 0.6 + 3.3 * rows), layout="constrained")
-    grid = figure.subplots(rows, abreast, sharey=share_y, squeeze=False)
+    grid = figure.subplots(rows, abreast, sharey=True, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     handles: dict[str, Any] = {}
@@ -75,15 +59,14 @@ def block_lines_figure(title: str, label: str, panels: Sequence[Panel], *, share
             else:
                 handles[name] = axes.axhline(reference, linestyle=":", color=_REFERENCE, linewidth=1.6)
         for name, of_blocks in panel.lines.items():
-            colour, stroke, mark = styles[name]
             values = _numbers(of_blocks)
-            [handles[name]] = axes.plot(
-                range(len(values)), values, color=colour, linestyle=stroke, marker=mark, markersize=4, linewidth=1.4
-            )
+            [handles[name]] = axes.plot(range(len(values)), values, **styles[name].line)
         axes.set_xlabel("block")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(panel.title, fontsize=10)
         axes.grid(alpha=0.3)
+    if limits is not None:
+        grid[0, 0].set_ylim(*limits)
     for row in grid:
         row[0].set_ylabel(label)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")

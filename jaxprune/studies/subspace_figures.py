@@ -1,22 +1,23 @@
 """Figures of ``jaxprune analyze subspaces``: by depth, a line for each model, which is the mean over its languages."""
 
-import statistics
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jaxprune.studies.alignment_figures import between_languages_figure, pairs_figure, with_first_figure
 from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.subspace_numbers import Block, angle, check, halves_angle, mean, snr_db, squared_cosine
 
 _PARTS = {"whole": "whole", "agnostic": "language-agnostic part (all the rest)", "specific": "language-specific part"}
-
-Block = Mapping[str, Any]
 
 
 def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     """Returns the figures of what ``analyze_subspaces`` returned; those that compare, of two models and more only."""
     models, languages = result["models"], result["languages"]
     pruned = models[1:]
-    share = Panel("", _lines(models, lambda block: statistics.fmean(block["specific_share"].values())))
+    share = Panel("", _lines(models, lambda block: mean(block["specific_share"])))
     figures = [
         NamedFigure(
             "specific-share",
@@ -29,9 +30,19 @@ def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
         )
     ]
     if pruned:
-        figures += [_subspace_figure(models), _snr_figure(pruned), _alignment_figure(pruned, languages)]
+        figures += [
+            _subspace_figure(models),
+            _angles_figure(models),
+            _snr_figure(pruned),
+            with_first_figure(pruned, languages),
+        ]
     if models[0]["blocks"][0]["sentences"]:
-        figures += [_retrieval_figure(result), _identification_figure(result)]
+        figures += [
+            between_languages_figure(models),
+            pairs_figure(models, list(result["sentences"])),
+            _retrieval_figure(result),
+            _identification_figure(result),
+        ]
     return figures
 
 
@@ -42,7 +53,7 @@ def _lines(models: Sequence[Any], value: Callable[[Block], float | None]) -> dic
 def _subspace_figure(models: Sequence[Any]) -> NamedFigure:
     stability = [block["stability"] for block in models[0]["blocks"]]
     references = {"two halves of the text": stability} if any(value is not None for value in stability) else {}
-    panel = Panel("", _lines(models[1:], lambda block: block["change"]["squared_cosine"]), references)
+    panel = Panel("", _lines(models[1:], squared_cosine), references)
     title = "How much of the dense model's language-specific subspace is still there"
     caption = (
         "Mean squared cosine of the principal angles between the language-specific subspaces of the dense and the "
@@ -52,28 +63,37 @@ def _subspace_figure(models: Sequence[Any]) -> NamedFigure:
     return NamedFigure("subspaces", block_lines_figure(title, "mean squared cosine of the angles", [panel]), caption)
 
 
-def _snr_figure(pruned: Sequence[Any]) -> NamedFigure:
+def _angles_figure(models: Sequence[Any]) -> NamedFigure:
     panels = []
-    for part in ("agnostic", "specific"):
+    for name, which in (("smallest", 0), ("largest", -1)):
+        halves = [halves_angle(block, which) for block in models[0]["blocks"]]
+        references = {"two halves of the text": halves} if any(value is not None for value in halves) else {}
+        panels.append(Panel(f"{name} angle", _lines(models[1:], functools.partial(angle, which=which)), references))
+    title = "How far pruning turns the language-specific subspace"
+    caption = (
+        "Principal angles between the language-specific subspaces of the dense and the pruned model, from the same "
+        "text: 0 degrees is a direction that both have, 90 one that the other lacks. How far text of this length "
+        "determines the subspace is in the figure before"
+        f"{', and dotted here' if any(panel.references for panel in panels) else ''}."
+    )
+    figure = block_lines_figure(title, "principal angle (degrees)", panels, limits=(0.0, 90.0))
+    return NamedFigure("angles", figure, caption)
 
-        def ratio(block: Block, part: str = part) -> float | None:
-            values = [parts[part] for parts in block["change"]["snr_db"].values()]
-            return None if None in values else statistics.fmean(values)
 
-        panels.append(Panel(_PARTS[part], _lines(pruned, ratio)))
-    title = "How much pruning disturbs either part"
-    caption = "Signal-to-noise ratio of hidden states in either part of the dense model's split, mean over languages."
-    return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
+def _snr_figure(pruned: Sequence[Any]) -> NamedFigure:
+    def ratio(block: Block, part: str) -> float | None:
+        value = snr_db(block, part)
+        return value if value is not None and math.isfinite(value) else None
 
-
-def _alignment_figure(pruned: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
     panels = [
-        Panel(language, _lines(pruned, lambda block, language=language: block["change"]["alignment"][language]))
-        for language in languages
+        Panel(_PARTS[part], _lines(pruned, functools.partial(ratio, part=part))) for part in ("agnostic", "specific")
     ]
-    title = "How alike dense and pruned hidden states are, language by language"
-    caption = "Centred kernel alignment (debiased) of dense and pruned hidden states over tokens, by language."
-    return NamedFigure("alignment", block_lines_figure(title, "centred kernel alignment", panels), caption)
+    title = "How much pruning disturbs either part"
+    caption = (
+        "Signal-to-noise ratio of hidden states in either part of the dense model's split, mean over languages; no "
+        "point where nothing changed."
+    )
+    return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
 
 
 def _retrieval_figure(result: Mapping[str, Any]) -> NamedFigure:
@@ -81,10 +101,7 @@ def _retrieval_figure(result: Mapping[str, Any]) -> NamedFigure:
     panels = [
         Panel(
             name,
-            _lines(
-                result["models"],
-                lambda block, part=part: statistics.fmean(block["sentences"]["retrieval"][part].values()),
-            ),
+            _lines(result["models"], functools.partial(check, which="retrieval", part=part)),
             {"chance": chance},
         )
         for part, name in _PARTS.items()
@@ -101,10 +118,7 @@ def _identification_figure(result: Mapping[str, Any]) -> NamedFigure:
     panels = [
         Panel(
             name,
-            _lines(
-                result["models"],
-                lambda block, part=part: statistics.fmean(block["sentences"]["identification"][part].values()),
-            ),
+            _lines(result["models"], functools.partial(check, which="identification", part=part)),
             {"chance": 1 / len(result["languages"])},
         )
         for part, name in _PARTS.items()

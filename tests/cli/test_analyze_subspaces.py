@@ -1,13 +1,16 @@
 """``jaxprune analyze subspaces``: numbers, tables, figures, and what cannot be compared."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jaxprune.cli.analyze_subspaces import tables
 from tests.cli.conftest import WORDS
 from tests.cli.run import run
+from tests.studies import made_analyses
 from tests.tiny import write_tiny_checkpoint
 
 
@@ -77,7 +80,10 @@ def test_all_numbers_and_figures(capsys, tmp_path, tiny, pruned, long_texts, sen
         assert now["change"]["squared_cosine"] == pytest.approx(1, abs=1e-12)
         assert all(5 < parts["whole"] < 40 for parts in changed["change"]["snr_db"].values())
         assert changed["change"]["squared_cosine"] < 0.999
-    for name in ("specific-share", "subspaces", "snr-by-part", "alignment", "retrieval", "identification"):
+        # Halves of the text give directions that their squared cosines are of.
+        cosines = np.cos(np.radians(was["stability_angles"]))
+        assert np.mean(cosines**2) == pytest.approx(was["stability"])
+    for name in ("specific-share", "subspaces", "angles", "alignment-between-languages", "alignment-of-pairs"):
         with Image.open(out / f"{name}.png") as image:
             assert image.width > 500
 
@@ -86,7 +92,21 @@ def test_tables_for_a_reader(capsys, tiny, pruned, long_texts):
     done = run(capsys, "analyze", "subspaces", tiny, pruned / "0.5", *asked(long_texts, "--sentences", "none"))
     assert done.status == 0, done.err
     assert "subspace kept" in done.out
+    assert "angles" in done.out
+    assert re.search(r"\d to \d+°", done.out)
+    assert "alignment of" not in done.out
     assert "retrieval" not in done.out
+
+
+def test_what_was_not_changed_is_said_in_the_table():
+    found = made_analyses.subspaces()
+    for parts in found["models"][1]["blocks"][0]["change"]["snr_db"].values():
+        parts.update(dict.fromkeys(parts))
+    _, pruned, _ = tables(found)
+    told = {re.sub(r"\s+", " ", str(column.header)): list(map(str, column.cells)) for column in pruned.columns}
+    assert told["SNR agnostic"] == told["SNR specific"] == ["no change"] * 3
+    assert told["angles"] == ["5 to 8°"] * 3
+    assert told["alignment of languages"] == ["0.733"] * 3
 
 
 @pytest.mark.parametrize(

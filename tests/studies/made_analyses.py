@@ -85,6 +85,7 @@ def _block(how, agnostic, specific, own):
     return {
         "rank": 2,
         "stability": 0.97,
+        "stability_angles": [4.0, 12.0],
         "energy": dict.fromkeys(LANGUAGES, 12.0),
         "specific_share": dict.fromkeys(LANGUAGES, 0.2),
         "change": change,

@@ -1,13 +1,25 @@
 """What the hidden states of a study's models show, in words and as a table."""
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from jaxprune.studies import wording
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.report.table import NOTHING, Table
+from jaxprune.studies.subspace_numbers import (
+    alignment_between,
+    alignment_with_first,
+    angle,
+    check,
+    is_unchanged,
+    mean,
+    over_blocks,
+    snr_db,
+    squared_cosine,
+)
 
 _SPLIT = ("agnostic", "specific")
 
@@ -18,10 +30,10 @@ def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     dense, *pruned = result["models"]
     told = [_checks(result, dense), _parts(result, pruned), _own_language(pruned, result["languages"])]
-    identical = [model["label"] for model in pruned if _over_blocks(model, _ratio("whole")) is None]
-    if identical:
-        told.append(f"The same hidden states as those of {dense['label']} has {wording.names(identical)}.")
-    kept = [value for model in pruned if (value := _over_blocks(model, _squared_cosine)) is not None]
+    unchanged = [model["label"] for model in pruned if all(map(is_unchanged, model["blocks"]))]
+    if unchanged:
+        told.append(f"The same hidden states as those of {dense['label']} has {wording.names(unchanged)}.")
+    kept = _over_models(pruned, squared_cosine)
     if kept:
         stable = [block["stability"] for block in dense["blocks"] if block["stability"] is not None]
         halves = (
@@ -32,8 +44,9 @@ def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
         )
         told.append(
             f"How far the language-specific subspace turns: its mean squared cosine to that of {dense['label']} is "
-            f"{min(kept):.3f} to {max(kept):.3f}{halves}."
+            f"{min(kept):.3f} to {max(kept):.3f}{halves}{_angles(pruned)}."
         )
+    told.append(_alignment(dense, pruned))
     fewest = min(result["tokens"].values())
     not_shown = (
         "A signal-to-noise ratio says how much of a part is disturbed, not whether a task needs what is disturbed; and "
@@ -47,22 +60,66 @@ def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
 
 def subspace_table(result: Mapping[str, Any]) -> Table:
     """Returns each model's means over blocks and languages."""
-    rows = [
-        [
-            model["label"],
-            f"{100 * statistics.fmean(map(_share, model['blocks'])):.1f} %",
-            _shown(_over_blocks(model, _squared_cosine), ".3f"),
-            *(_shown(_over_blocks(model, _ratio(part)), ".2f") for part in _SPLIT),
-            *(_shown(_over_blocks(model, _check("retrieval", part)), ".3f") for part in ("whole", "agnostic")),
-            *(_shown(_over_blocks(model, _check("identification", part)), ".3f") for part in ("specific", "agnostic")),
+    rows = []
+    for model in result["models"]:
+        blocks = model["blocks"]
+        numbers = [
+            (squared_cosine, ".3f"),
+            *((functools.partial(angle, which=which), ".1f") for which in (0, -1)),
+            *((functools.partial(snr_db, part=part), ".2f") for part in _SPLIT),
+            (alignment_with_first, ".3f"),
+            (alignment_between, ".3f"),
+            *((functools.partial(check, which="retrieval", part=part), ".3f") for part in ("whole", "agnostic")),
+            *((functools.partial(check, which="identification", part=part), ".3f") for part in _SPLIT[::-1]),
         ]
-        for model in result["models"]
-    ]
+        infinite = "no change" if all(map(is_unchanged, blocks)) else "inf"
+        shown = [_shown(over_blocks(blocks, value), form, infinite) for value, form in numbers]
+        share = 100 * statistics.fmean(mean(block["specific_share"]) for block in blocks)
+        rows.append([model["label"], f"{share:.1f} %", *shown])
     head = [
-        "latent subspaces (mean over blocks)", "energy, specific", "subspace kept", "SNR agnostic (dB)",
-        "SNR specific (dB)", "retrieval: whole", "agnostic", "identified: specific", "agnostic",
+        "latent subspaces (mean over blocks)", "energy, specific", "subspace kept", "smallest angle (°)",
+        "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)", "alignment with first", "alignment of languages",
+        "retrieval: whole", "agnostic", "identified: specific", "agnostic",
     ]  # fmt: skip
     return Table("Latent subspaces", head, rows)
+
+
+def _angles(pruned: Sequence[Model]) -> str:
+    """Returns how far the direction turns that turns least, and the one that turns most."""
+    (least, most) = (_over_models(pruned, functools.partial(angle, which=which)) for which in (0, -1))
+    if not least or not most:
+        return ""
+    return (
+        f". On average over blocks the smallest principal angle is {_range(least, '.0f')}, the largest "
+        f"{_range(most, '.0f')} degrees"
+    )
+
+
+def _alignment(dense: Model, pruned: Sequence[Model]) -> str:
+    """Returns how alike dense and pruned states are, and languages among themselves before and after pruning."""
+    told = []
+    same = _over_models(pruned, alignment_with_first)
+    if same:
+        told.append(
+            f"of pruned hidden states with those of {dense['label']}, over the same tokens, {_range(same, '.3f')}"
+        )
+    before, after = over_blocks(dense["blocks"], alignment_between), _over_models(pruned, alignment_between)
+    if before is not None:
+        told.append(
+            f"of languages with each other, over translations of the same sentences, {before:.3f} in {dense['label']}"
+        )
+        if after:
+            told[-1] += f" and {_range(after, '.3f')} pruned"
+    return f"Centred kernel alignment, on average over blocks: {'; '.join(told)}." if told else ""
+
+
+def _over_models(models: Sequence[Model], value: Any) -> list[float]:
+    return [found for model in models if (found := over_blocks(model["blocks"], value)) is not None]
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    least, most = (format(of, form) for of in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
 
 
 def _checks(result: Mapping[str, Any], dense: Model) -> str:
@@ -70,11 +127,9 @@ def _checks(result: Mapping[str, Any], dense: Model) -> str:
     blocks = [block["sentences"] for block in dense["blocks"] if block["sentences"]]
     if not blocks:
         return ""
-    better = sum(_mean(of["retrieval"]["agnostic"]) > _mean(of["retrieval"]["whole"]) for of in blocks)
-    agnostic, whole = (
-        statistics.fmean(_mean(of["retrieval"][part]) for of in blocks) for part in ("agnostic", "whole")
-    )
-    known, unknown = (statistics.fmean(_mean(of["identification"][part]) for of in blocks) for part in _SPLIT[::-1])
+    better = sum(mean(of["retrieval"]["agnostic"]) > mean(of["retrieval"]["whole"]) for of in blocks)
+    agnostic, whole = (statistics.fmean(mean(of["retrieval"][part]) for of in blocks) for part in ("agnostic", "whole"))
+    known, unknown = (statistics.fmean(mean(of["identification"][part]) for of in blocks) for part in _SPLIT[::-1])
     sentences, chance = min(result["sentences"].values()), 1 / len(result["languages"])
     # Two shares of as many sentences, as if they were independent: languages and blocks add little to that.
     error = math.sqrt((agnostic * (1 - agnostic) + whole * (1 - whole)) / sentences)
@@ -92,20 +147,21 @@ def _parts(result: Mapping[str, Any], pruned: Sequence[Model]) -> str:
     """Returns how much of either part pruning disturbs, beside what it would be were all directions disturbed alike."""
     found, alike = [], []
     width = result["hidden_size"]
-    for model in pruned:
-        for block in model["blocks"]:
-            agnostic, specific = (_ratio(part)(block) for part in _SPLIT)
-            share, rank = _share(block), block["rank"]
-            if agnostic is not None and specific is not None and 0 < share < 1 and 0 < rank < width:
-                found.append((agnostic, specific))
-                alike.append(10 * math.log10(share / (1 - share) * (width - rank) / rank))
+    blocks = [block for model in pruned for block in model["blocks"]]
+    for block in blocks:
+        agnostic, specific = (snr_db(block, part) for part in _SPLIT)
+        share, rank = mean(block["specific_share"]), block["rank"]
+        if _is_finite(agnostic) and _is_finite(specific) and 0 < share < 1 and 0 < rank < width:
+            found.append((agnostic, specific))
+            alike.append(10 * math.log10(share / (1 - share) * (width - rank) / rank))
     if not found:
         return ""
     agnostic, specific = (statistics.fmean(values) for values in zip(*found, strict=True))
     expected = statistics.fmean(alike)
     more = "more" if specific - agnostic < expected else "less"
+    over = "all prunings and blocks" if len(found) == len(blocks) else f"{len(found)} of {len(blocks)} pruned blocks"
     return (
-        f"Over all prunings and blocks, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and "
+        f"Over {over}, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and "
         f"{specific:.1f} dB in the specific part. A change alike in all {width:,} directions would put the specific "
         f"part, which has much energy in few of them, {wording.signed(expected)} dB above; so direction by direction "
         f"what tells languages apart is disturbed {more} than the rest."
@@ -121,7 +177,7 @@ def _own_language(pruned: Sequence[Model], languages: Sequence[str]) -> str:
         language, other = _calibrated_on(model), english.get(_setting(model))
         if language == "en" or language not in languages or other is None:
             continue
-        found = {part: _gain(model, other, _ratio(part, language)) for part in _SPLIT}
+        found = {part: _gain(model, other, part, language) for part in _SPLIT}
         known = {part: gain for part, gain in found.items() if gain is not None}
         if len(known) < len(_SPLIT):
             continue
@@ -139,9 +195,14 @@ def _own_language(pruned: Sequence[Model], languages: Sequence[str]) -> str:
     )
 
 
-def _gain(model: Model, other: Model, value: Any) -> float | None:
-    a, b = _over_blocks(model, value), _over_blocks(other, value)
-    return None if a is None or b is None else a - b
+def _gain(model: Model, other: Model, part: str, language: str) -> float | None:
+    value = functools.partial(snr_db, part=part, languages=[language])
+    a, b = over_blocks(model["blocks"], value), over_blocks(other["blocks"], value)
+    return a - b if _is_finite(a) and _is_finite(b) else None
+
+
+def _is_finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
 
 
 def _calibrated_on(model: Model) -> str:
@@ -153,39 +214,7 @@ def _setting(model: Model) -> tuple[str, ...]:
     return tuple(how.get(factor, "") for factor in ("method", "pattern", "seed"))
 
 
-def _over_blocks(model: Model, value: Any) -> float | None:
-    values = [value(block) for block in model["blocks"]]
-    return None if not values or None in values else statistics.fmean(values)
-
-
-def _share(block: Mapping[str, Any]) -> float:
-    return _mean(block["specific_share"])
-
-
-def _squared_cosine(block: Mapping[str, Any]) -> float | None:
-    return None if block["change"] is None else block["change"]["squared_cosine"]
-
-
-def _ratio(part: str, language: str | None = None) -> Any:
-    """Returns a function that gives a block's ratio in a part, of one language or as the mean over all."""
-
-    def of_block(block: Mapping[str, Any]) -> float | None:
-        if block["change"] is None:
-            return None
-        by_language = block["change"]["snr_db"]
-        values = [by_language[name][part] for name in ([language] if language else by_language)]
-        return None if None in values else statistics.fmean(values)
-
-    return of_block
-
-
-def _check(which: str, part: str) -> Any:
-    return lambda block: _mean(block["sentences"][which][part]) if block["sentences"] else None
-
-
-def _mean(by_language: Mapping[str, float]) -> float:
-    return statistics.fmean(by_language.values())
-
-
-def _shown(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)
+def _shown(value: float | None, form: str, infinite: str) -> str:
+    if value is None:
+        return NOTHING
+    return infinite if math.isinf(value) else format(value, form)

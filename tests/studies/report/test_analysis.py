@@ -68,7 +68,45 @@ def test_identical_models_have_no_ratio():
     assert "signal-to-noise" not in shows
     assert "in place of English" not in shows
     assert "The same hidden states as those of dense has en · wanda and de · wanda." in shows
-    assert subspace_table(found).rows[1][3] == "–"
+    table = subspace_table(found)
+    ratios = [index for index, name in enumerate(table.head) if name.startswith("SNR")]
+    assert [[row[index] for index in ratios] for row in table.rows] == [["–"] * 2, ["no change"] * 2, ["no change"] * 2]
+
+
+def test_a_ratio_that_is_infinite_after_one_block_is_not_called_no_change():
+    found = json.loads(json.dumps(made_analyses.subspaces()))
+    for parts in found["models"][1]["blocks"][0]["change"]["snr_db"].values():
+        parts.update(dict.fromkeys(parts))
+    table = subspace_table(found)
+    column = table.head.index("SNR agnostic (dB)")
+    assert [row[column] for row in table.rows] == ["–", "inf", "6.00"]
+    assert "The same hidden states" not in subspace_words(found)[0]
+
+
+def test_angles_and_alignment_between_languages_are_told():
+    found = json.loads(json.dumps(made_analyses.subspaces()))
+    for block in found["models"][2]["blocks"]:
+        block["change"]["angles"] = [15.0, 48.0]
+        block["sentences"]["alignment"] = {"de-en": 0.4, "de-sw": 0.2, "en-sw": None}
+    shows, _ = subspace_words(found)
+    assert "the smallest principal angle is 5 to 15, the largest 8 to 48 degrees." in shows
+    assert "over translations of the same sentences, 0.733 in dense and 0.300 to 0.733 pruned." in shows
+    told = [dict(zip(subspace_table(found).head, row, strict=True)) for row in subspace_table(found).rows]
+    assert [row["largest angle (°)"] for row in told] == ["–", "8.0", "48.0"]
+    assert [row["alignment of languages"] for row in told] == ["0.733", "0.733", "0.300"]
+
+
+def test_an_analysis_from_before_angles_of_halves_gives_a_section(tmp_path):
+    found = json.loads(json.dumps(made_analyses.subspaces()))
+    for model in found["models"]:
+        for block in model["blocks"]:
+            del block["stability_angles"]
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "subspaces.json").write_text(json.dumps(found))
+    [section], problems = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert not problems
+    [angles] = [of for of in section.figures if of.name == "angles"]
+    assert "dotted" not in angles.caption
 
 
 def test_a_model_alone_is_told_of_without_comparisons():

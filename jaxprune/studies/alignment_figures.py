@@ -1,0 +1,78 @@
+"""Figures of centred kernel alignment: of models with the first one, and of languages with each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxprune.studies.block_lines import Panel, block_lines_figure
+from jaxprune.studies.cells import CellPanel, cells_figure
+from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.subspace_numbers import alignment_between, alignment_table
+
+_PANELS_ABREAST = 4
+
+
+def with_first_figure(pruned: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
+    """Returns the figure of each language's alignment of dense and pruned states, by depth."""
+    panels = [
+        Panel(
+            language,
+            {model["label"]: [block["change"]["alignment"][language] for block in model["blocks"]] for model in pruned},
+        )
+        for language in languages
+    ]
+    title = "How alike dense and pruned hidden states are, language by language"
+    caption = "Centred kernel alignment (debiased) of dense and pruned hidden states over tokens, by language."
+    return NamedFigure("alignment", block_lines_figure(title, "centred kernel alignment", panels), caption)
+
+
+def between_languages_figure(models: Sequence[Any]) -> NamedFigure:
+    """Returns the figure of how alike languages are in each model, by depth."""
+    panel = Panel("", {model["label"]: [alignment_between(block) for block in model["blocks"]] for model in models})
+    title = "How alike languages are to each other, before and after pruning"
+    caption = (
+        "Centred kernel alignment (debiased) of two languages' hidden states over translations of the same sentences, "
+        "mean over all pairs of languages: 1 is the same up to rotation and scale, 0 nothing in common."
+    )
+    figure = block_lines_figure(title, "centred kernel alignment\nbetween languages", [panel])
+    return NamedFigure("alignment-between-languages", figure, caption)
+
+
+def closest_block(dense: Mapping[str, Any]) -> int:
+    """Returns the block after which a model's languages are most alike."""
+    values = [alignment_between(block) for block in dense["blocks"]]
+    return int(np.argmax([-np.inf if value is None else value for value in values]))
+
+
+def pairs_figure(models: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
+    """Returns the figure of each two languages' alignment, after the block at which the first model's is highest.
+
+    Args:
+      languages: those that have sentences, two at least.
+    """
+    from matplotlib.colors import Normalize
+
+    block = closest_block(models[0])
+    panels = []
+    for model in models:
+        levels = alignment_table(model["blocks"][block], languages)
+        texts = [["" if np.isnan(level) else f"{level:.2f}" for level in row] for row in levels]
+        panels.append(CellPanel(model["label"], languages, languages, levels, texts))
+    defined = np.concatenate([panel.levels[np.isfinite(panel.levels)] for panel in panels])
+    figure = cells_figure(
+        f"Which languages are alike after block {block}",
+        panels,
+        row_label="language",
+        column_label="language",
+        label="centred kernel alignment\nof translations",
+        colours="cividis",
+        norm=Normalize(min(0.0, defined.min(initial=0.0)), max(defined.max(initial=0.0), 0.05)),
+        size=(0.5, 0.36),
+        abreast=_PANELS_ABREAST,
+    )
+    caption = (
+        f"Centred kernel alignment (debiased) of each two languages' translations after block {block}, where it is "
+        f"highest in {models[0]['label']}, a panel for each model, all on one scale."
+    )
+    return NamedFigure("alignment-of-pairs", figure, caption)

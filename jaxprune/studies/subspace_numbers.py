@@ -1,0 +1,89 @@
+"""What stands in a block of ``jaxprune analyze subspaces``, brought to one number: for its figures, tables and words.
+
+A signal-to-noise ratio that is infinite is ``null`` in the file and ``math.inf`` here.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Block = Mapping[str, Any]
+
+
+def mean(values: Mapping[str, float]) -> float:
+    """Returns the mean over languages."""
+    return statistics.fmean(values.values())
+
+
+def snr_db(block: Block, part: str, languages: Sequence[str] | None = None) -> float | None:
+    """Returns the mean ratio of a part over languages, or over some; infinite if one is; None for the first model."""
+    if block["change"] is None:
+        return None
+    ratios = block["change"]["snr_db"]
+    values = [ratios[language][part] for language in languages or ratios]
+    return math.inf if None in values else statistics.fmean(values)
+
+
+def is_unchanged(block: Block) -> bool:
+    """Whether the block's hidden states are those of the first model, in every language."""
+    change = block["change"]
+    return change is not None and all(parts["whole"] is None for parts in change["snr_db"].values())
+
+
+def squared_cosine(block: Block) -> float | None:
+    """Returns that of the language-specific subspaces' angles; None for the first model, and where one is empty."""
+    return None if block["change"] is None else block["change"]["squared_cosine"]
+
+
+def angle(block: Block, which: int) -> float | None:
+    """Returns the smallest (0) or largest (-1) principal angle to the first model's subspace, in degrees, or None."""
+    angles = [] if block["change"] is None else block["change"]["angles"]
+    return angles[which] if angles else None
+
+
+def halves_angle(block: Block, which: int) -> float | None:
+    """Returns the same between the subspaces that two halves of the text give; None if that was not measured."""
+    angles = block.get("stability_angles")
+    return angles[which] if angles else None
+
+
+def alignment_with_first(block: Block) -> float | None:
+    """Returns the mean over languages of the alignment over tokens; None for the first model."""
+    if block["change"] is None:
+        return None
+    values = [value for value in block["change"]["alignment"].values() if value is not None]
+    return statistics.fmean(values) if values else None
+
+
+def alignment_between(block: Block) -> float | None:
+    """Returns the mean over pairs of languages of the alignment over translations; None without sentences."""
+    if not block["sentences"]:
+        return None
+    values = [value for value in block["sentences"]["alignment"].values() if value is not None]
+    return statistics.fmean(values) if values else None
+
+
+def alignment_table(block: Block, languages: Sequence[str]) -> np.ndarray:
+    """Returns the alignments of languages with each other; NaN on the diagonal, and where there is none."""
+    found = np.full((len(languages), len(languages)), np.nan)
+    for (i, a), (j, b) in itertools.combinations(enumerate(languages), 2):
+        stored = block["sentences"]["alignment"]
+        value = stored[f"{a}-{b}"] if f"{a}-{b}" in stored else stored[f"{b}-{a}"]
+        if value is not None:
+            found[i, j] = found[j, i] = value
+    return found
+
+
+def check(block: Block, which: str, part: str) -> float | None:
+    """Returns the mean over languages of ``retrieval`` or ``identification`` by a part; None without sentences."""
+    return mean(block["sentences"][which][part]) if block["sentences"] else None
+
+
+def over_blocks(blocks: Sequence[Block], value: Any) -> float | None:
+    """Returns the mean of a number over blocks, infinite if one is; None if a block has none."""
+    values = [value(block) for block in blocks]
+    return None if not values or None in values else statistics.fmean(values)

@@ -1,0 +1,78 @@
+"""Angles and alignment between languages are drawn as they were measured, with units and on one scale."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jaxprune.studies.alignment_figures import closest_block
+from jaxprune.studies.subspace_figures import subspace_figures
+from tests.studies import made_analyses
+
+PRUNED = ("en · wanda", "de · wanda")
+
+
+@pytest.fixture(scope="module")
+def result():
+    """Blocks that differ, and models."""
+    found = json.loads(json.dumps(made_analyses.subspaces()))
+    for number, model in enumerate(found["models"]):
+        for index, block in enumerate(model["blocks"]):
+            block["stability_angles"] = [1.0 + index, 3.0 + index]
+            between = 0.5 - 0.1 * number
+            block["sentences"]["alignment"] = {"de-en": between + 0.2 * (index == 1), "de-sw": 0.1, "en-sw": between}
+            if block["change"]:
+                block["change"]["angles"] = [10.0 * number + index, 40.0 * number + index]
+    return found
+
+
+@pytest.fixture(scope="module")
+def figures(result):
+    return {of.name: of for of in subspace_figures(result)}
+
+
+def lines(axes, names):
+    found = [line for line in axes.lines if len(line.get_ydata()) == 3]
+    return dict(zip(names, (line.get_ydata().tolist() for line in found), strict=True))
+
+
+def test_smallest_and_largest_angles_by_depth(figures):
+    axes = figures["angles"].figure.axes
+    for one, title, halves, turn in zip(axes, ("smallest", "largest"), (1.0, 3.0), (10.0, 40.0), strict=True):
+        assert one.get_title() == f"{title} angle"
+        assert lines(one, ("halves", *PRUNED)) == {
+            "halves": [halves, halves + 1, halves + 2],
+            **{name: [turn * n, turn * n + 1, turn * n + 2] for n, name in enumerate(PRUNED, 1)},
+        }
+        assert one.get_ylim() == (0.0, 90.0)
+    assert "degrees" in axes[0].get_ylabel()
+    assert "dotted here" in figures["angles"].caption
+
+
+def test_mean_alignment_of_languages_before_and_after(figures):
+    [axes] = figures["alignment-between-languages"].figure.axes
+    drawn = lines(axes, ("dense", *PRUNED))
+    np.testing.assert_allclose(drawn["dense"], [1.1 / 3, 1.3 / 3, 1.1 / 3])
+    np.testing.assert_allclose(drawn["de · wanda"], [0.7 / 3, 0.9 / 3, 0.7 / 3])
+
+
+def test_every_pair_stands_in_its_cell_at_the_block_where_the_dense_models_are_most_alike(result, figures):
+    assert closest_block(result["models"][0]) == 1
+    *panels, _ = figures["alignment-of-pairs"].figure.axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["dense", *PRUNED]
+    for number, axes in enumerate(panels):
+        told = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+        pairs = {(0, 1): 0.7 - 0.1 * number, (0, 2): 0.1, (1, 2): 0.5 - 0.1 * number}
+        assert told == {cell: f"{of:.2f}" for (a, b), of in pairs.items() for cell in ((a, b), (b, a))}
+        assert axes.collections[0].get_clim() == pytest.approx((0.0, 0.7))
+    assert "block 1" in figures["alignment-of-pairs"].figure.get_suptitle()
+
+
+def test_without_sentences_nothing_is_drawn_between_languages(result):
+    bare = json.loads(json.dumps(result)) | {"sentences": {}}
+    for model in bare["models"]:
+        for block in model["blocks"]:
+            block["sentences"] = None
+    names = [of.name for of in subspace_figures(bare)]
+    assert "angles" in names
+    assert not any("between" in name or "pairs" in name for name in names)
