@@ -55,9 +55,10 @@ def command(
     from jaxprune.jobs import compare as job
     from jaxprune.jobs import perplexity, prune
     from jaxprune.jobs.calibrate import calibrate
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_languages, parse_method
+    from jaxprune.jobs.settings import parse_dtype, parse_languages, parse_method
     from jaxprune.pruning.blockwise import Progress
     from jaxprune.pruning.patterns import parse_pattern
+    from jaxprune.resources import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
 
     chosen = parse_method(method, combine=combine, damping=damping)

@@ -76,7 +76,8 @@ def command(
     from jaxprune.distributed import first_then_others, is_first
     from jaxprune.errors import RequestError
     from jaxprune.jobs import evaluate as job
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
+    from jaxprune.jobs.settings import parse_languages
+    from jaxprune.resources import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
     from jaxprune.tasks import TASKS, check_metric, open_task, parse_tasks
 

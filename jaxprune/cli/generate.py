@@ -54,7 +54,7 @@ def command(
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.evaluation.sampling import Sampling
     from jaxprune.jobs import generate as job
-    from jaxprune.jobs.settings import parse_compute_dtype
+    from jaxprune.resources import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
 
     processes.join(distributed, coordinator, num_processes, process_id)

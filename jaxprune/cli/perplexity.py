@@ -45,7 +45,8 @@ def command(
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.errors import RequestError
     from jaxprune.jobs import perplexity as job
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_gigabytes, parse_languages
+    from jaxprune.jobs.settings import parse_languages
+    from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import make_mesh, parse_mesh
 
     processes.join(distributed, coordinator, num_processes, process_id)

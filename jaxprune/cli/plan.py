@@ -55,9 +55,10 @@ def command(
     """
     from jaxprune.jobs import plan as job
     from jaxprune.jobs.prune import check_widths
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_dtype, parse_gigabytes, parse_method
+    from jaxprune.jobs.settings import parse_dtype, parse_method
     from jaxprune.planning.topologies import find_topology
     from jaxprune.pruning.patterns import parse_pattern
+    from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import parse_mesh
 
     chosen = parse_method(method)

@@ -66,16 +66,11 @@ def command(
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.jobs import prune as job
     from jaxprune.jobs.calibrate import calibrate, check_request
-    from jaxprune.jobs.settings import (
-        parse_compute_dtype,
-        parse_dtype,
-        parse_format,
-        parse_gigabytes,
-        parse_method,
-    )
+    from jaxprune.jobs.settings import parse_dtype, parse_format, parse_method
     from jaxprune.pruning.blockwise import Progress
     from jaxprune.pruning.collecting import check_data_parallel
     from jaxprune.pruning.patterns import parse_pattern
+    from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import make_mesh, parse_mesh
 
     processes.join(distributed, coordinator, num_processes, process_id)

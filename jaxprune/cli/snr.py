@@ -56,7 +56,8 @@ def command(
     from jaxprune.errors import RequestError
     from jaxprune.jobs import snr as job
     from jaxprune.jobs.perplexity import TOKENS
-    from jaxprune.jobs.settings import parse_compute_dtype, parse_languages
+    from jaxprune.jobs.settings import parse_languages
+    from jaxprune.resources import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
     from jaxprune.studies.depth import Panel, check_figure, draw_depth
 

@@ -103,8 +103,8 @@ def open_states(
     from jaxprune.checkpoints import open_checkpoint
     from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.data import check_texts
-    from jaxprune.jobs.settings import parse_compute_dtype
     from jaxprune.jobs.state_inputs import open_lockstep, parse_compared, prepare_states
+    from jaxprune.resources import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
     from jaxprune.tasks.parallel import check_reference
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.generation import Generator, IsComplete
 from jaxprune.evaluation.sampling import GREEDY, Sampling
-from jaxprune.harness.progress import showing
+from jaxprune.harness.progress import Showing, showing
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -30,6 +30,7 @@ class TextGenerator:
       max_length: tokens that the model sees at a time; a text that is too long loses its beginning.
       max_gen_toks: to generate, where a request does not say.
       seed: of what is drawn. A text that is asked for again, as a task with repeats does, is drawn anew.
+      show: shows how far it is.
     """
 
     generator: Generator
@@ -39,6 +40,7 @@ class TextGenerator:
     max_length: int
     max_gen_toks: int
     seed: int
+    show: Showing = showing
 
     def continue_texts(self, requests: Sequence[tuple[str, dict[str, Any]]], *, disable_tqdm: bool) -> list[str]:
         """Returns the continuation of each text, in their order.
@@ -75,7 +77,7 @@ class TextGenerator:
                 "(max_gen_toks)."
             )
         prompts = [self.encode(text)[length - self.max_length :] for text in texts]
-        with showing("continuations", length * len(prompts), disable=disable_tqdm) as on_tokens:
+        with self.show("continuations", length * len(prompts), disable=disable_tqdm) as on_tokens:
             generated = self.generator.generate(
                 prompts,
                 max_new_tokens=length,

@@ -20,10 +20,11 @@ from jaxprune.errors import RequestError
 from jaxprune.jobs.evaluate import PreparedTasks, prepare_tasks
 from jaxprune.jobs.perplexity import prepare_windows
 from jaxprune.jobs.prune import check_widths
-from jaxprune.jobs.settings import parse_compute_dtype, parse_method
+from jaxprune.jobs.settings import parse_method
 from jaxprune.pruning.first_block import FirstBlockStatistics
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern, parse_pattern
+from jaxprune.resources import parse_compute_dtype
 from jaxprune.sharding import make_mesh, parse_mesh
 from jaxprune.studies import claims
 from jaxprune.studies.config import Method, StudyConfig

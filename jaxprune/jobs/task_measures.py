@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.checkpoints.stop_tokens import stop_tokens
 from jaxprune.data.tokenizing import tokenize, window_start
 from jaxprune.evaluation import retrieval, scoring
 from jaxprune.evaluation.choices import choice_metrics
@@ -18,7 +19,7 @@ from jaxprune.evaluation.encoding import encode_question
 from jaxprune.evaluation.generation import Generator
 from jaxprune.evaluation.retrieval import nearest_is_own, sentence_vectors
 from jaxprune.evaluation.trees import Question
-from jaxprune.jobs.generate import continuation_text, stop_tokens
+from jaxprune.jobs.generate import continuation_text
 from jaxprune.models.fields import with_defaults
 from jaxprune.sweep import OnTokens
 from jaxprune.tasks.items import METRICS, ChoiceItem, GenerationItem, RetrievalPair

@@ -115,7 +115,7 @@ def results(tasks, ours, theirs):
         lm_eval.simple_evaluate(
             model=lm,
             tasks=names,
-            task_manager=TaskManager(include_path=str(folder)),
+            task_manager=TaskManager(include_path=str(folder), include_defaults=False),
             log_samples=True,
             bootstrap_iters=0,
         )
