@@ -146,7 +146,8 @@ def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
         return
     title = f"{study.config.title}: tokens through the whole model"
     console.out.print(console.table(title, ["point", "status", "prune", "perplexity", "snr"], rows))
-    tasks = "" if study.config.evaluation.tasks is None else ", and the tasks"
+    evaluation = study.config.evaluation
+    tasks = "" if evaluation.tasks is None and evaluation.harness is None else ", and the tasks"
     summary = [["to do here", f"{len(left)} of {len(plan)} points; {total:,} tokens through the model{tasks}"]]
     if seconds is not None:
         summary.append(["time", f"about {seconds / 60:.0f} minutes, to judge by the points that are done"])

@@ -49,7 +49,7 @@ class PreparedTasks:
 
 
 class Metric(NamedTuple):
-    """A mean over items, from 0 to 1.
+    """A mean over items, from 0 to 1; tasks of others may have another scale.
 
     Attributes:
       interval: where the mean of all such items is, 95 %: Wilson's of what is right or wrong, a bootstrap's of scores.
@@ -182,7 +182,7 @@ def summarise(task: Task, items: Sequence[Any], measured: Measured) -> TaskScore
         baselines = generation_baselines(items, task.headline)
     return TaskScores(
         items=len(items),
-        metrics={name: _mean(measured.per_item[name]) for name in task.metrics},
+        metrics={name: mean_of(measured.per_item[name]) for name in task.metrics},
         baselines=baselines,
         ids=tuple(item.id for item in items),
         per_item={name: measured.per_item[name] for name in task.metrics},
@@ -192,13 +192,16 @@ def summarise(task: Task, items: Sequence[Any], measured: Measured) -> TaskScore
     )
 
 
-def _mean(scores_N: np.ndarray) -> Metric:
+def mean_of(scores_N: np.ndarray) -> Metric:
+    """Returns the mean of the scores of items, with its interval."""
     value = float(scores_N.mean())
     if np.isin(scores_N, (0.0, 1.0)).all():
         return Metric(value, proportion_interval(int(scores_N.sum()), len(scores_N)))
     interval = estimate_ratio(scores_N, np.ones(len(scores_N))).interval
+    if interval is None or scores_N.min() < 0 or scores_N.max() > 1:
+        return Metric(value, interval)
     # No item scores below 0 or above 1, whatever few of them suggest of their mean.
-    return Metric(value, interval and (max(0.0, interval[0]), min(1.0, interval[1])))
+    return Metric(value, (max(0.0, interval[0]), min(1.0, interval[1])))
 
 
 def as_json(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxprune.errors import RequestError
+from jaxprune.jobs.study_harness import HarnessTasks
 from jaxprune.jobs.study_inputs import Inputs, check_inputs
 from jaxprune.jobs.study_point import compute, is_tidy, tidy
 from jaxprune.jobs.study_stages import Bar
@@ -48,6 +49,7 @@ class Study:
       out: the folder.
       jobs: all there are, in order; None measures the dense model.
       own: those of this shard.
+      harness: tasks of lm-evaluation-harness, if any.
     """
 
     file: Path
@@ -55,6 +57,7 @@ class Study:
     out: Path
     jobs: tuple[Point | None, ...]
     own: tuple[Point | None, ...]
+    harness: HarnessTasks | None = None
 
     def results(self) -> dict[str, PointResult | None]:
         """Returns what is known of each job, by name."""
@@ -69,10 +72,10 @@ def open_study(file: Path, out: Path, shard: Shard) -> Study:
     """
     config = load_config(file)
     jobs = all_jobs(config)
-    check_inputs(file, config)
+    harness = check_inputs(file, config)
     _check_folder(out)
     _check_same(config, out, file)
-    return Study(file, config, out, jobs, shard.take(jobs))
+    return Study(file, config, out, jobs, shard.take(jobs), harness)
 
 
 def run_study(study: Study, watch: Watch, *, poll_seconds: float = _POLL_SECONDS) -> None:
@@ -87,7 +90,7 @@ def run_study(study: Study, watch: Watch, *, poll_seconds: float = _POLL_SECONDS
     _settle_folder(study)
     before = {name: result.result.get("finished") for name, result in study.results().items() if result is not None}
     left = [job for job in study.own if not _is_settled(study, job, before)]
-    inputs = Inputs(study.config, study.out) if left else None
+    inputs = Inputs(study.config, study.out, study.harness) if left else None
     while left:
         assert inputs is not None
         busy: dict[str, str] = {}

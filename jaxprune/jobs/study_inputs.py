@@ -5,7 +5,7 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from jaxprune.jobs.evaluate import PreparedTasks, prepare_tasks
 from jaxprune.jobs.perplexity import prepare_windows
 from jaxprune.jobs.prune import check_widths
 from jaxprune.jobs.settings import parse_method
+from jaxprune.jobs.study_harness import HarnessTasks, open_harness
 from jaxprune.pruning.first_block import FirstBlockStatistics
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern, parse_pattern
@@ -28,7 +29,7 @@ from jaxprune.resources import parse_compute_dtype
 from jaxprune.sharding import make_mesh, parse_mesh
 from jaxprune.studies import claims
 from jaxprune.studies.config import Method, StudyConfig
-from jaxprune.studies.config import Windows as AskedWindows
+from jaxprune.studies.config_evaluation import Windows as AskedWindows
 from jaxprune.studies.files import write_arrays
 from jaxprune.studies.grid import Point
 from jaxprune.tasks import open_task
@@ -50,8 +51,8 @@ def build_method(method: Method, pattern: str) -> tuple[PruningMethod, Pattern]:
     return built, parse_pattern(pattern, method.within, built.default_scope)
 
 
-def check_inputs(file: Path, config: StudyConfig) -> None:
-    """Checks what can be known before a model is opened, or text read.
+def check_inputs(file: Path, config: StudyConfig) -> HarnessTasks | None:
+    """Checks what can be known before a model is opened, or text read; returns the tasks of the harness, if any.
 
     Raises:
       RequestError: names the file and the key.
@@ -67,11 +68,14 @@ def check_inputs(file: Path, config: StudyConfig) -> None:
             _in_file(file, f"{place}.texts", functools.partial(check_texts, part.texts))
     for index, name in enumerate(evaluation.tasks.names if evaluation.tasks else ()):
         _in_file(file, f"evaluation.tasks.names[{index}]", functools.partial(open_task, name))
+    if evaluation.harness is None:
+        return None
+    return open_harness(evaluation.harness, file.absolute().parent, functools.partial(_in_file, file))
 
 
-def _in_file(file: Path, place: str, check: Any) -> None:
+def _in_file(file: Path, place: str, check: Callable[[], Any]) -> Any:
     try:
-        check()
+        return check()
     except RequestError as error:
         # The messages name options of the command line; in a study file they are keys of the same names.
         raise RequestError(f"{file}: {place}: {str(error).replace('--', '')}") from None
@@ -85,13 +89,19 @@ class Inputs:
       perplexity: windows by language; None where it is not asked for.
       snr: the same for signal-to-noise ratios.
       tasks: prepared; None where none are asked for.
+      harness: the same for tasks of lm-evaluation-harness.
       statistics: of the first block.
       compute_dtype: of all forward passes.
       dtype: of pruned weights; None: the source's.
     """
 
-    def __init__(self, config: StudyConfig, out: Path):
+    def __init__(self, config: StudyConfig, out: Path, harness: HarnessTasks | None = None):
         """Opens the model and draws the text to measure on.
+
+        Args:
+          config: the study's.
+          out: its folder.
+          harness: what ``check_inputs`` returned.
 
         Raises:
           RequestError: the model cannot be opened, a language or enough text is missing, or a pattern does not fit.
@@ -111,6 +121,7 @@ class Inputs:
         self.perplexity = self._cut(config.evaluation.perplexity)
         self.snr = self._cut(config.evaluation.snr)
         self.tasks = self._prepare_tasks()
+        self.harness = harness
         self.statistics = FirstBlockStatistics()
         self._sizes = parse_mesh(config.mesh)
 

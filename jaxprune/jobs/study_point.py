@@ -25,7 +25,7 @@ from jaxprune.jobs.journal import OtherRequestError
 from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
 from jaxprune.jobs.peak_memory import forget_peak, read_peak
 from jaxprune.jobs.study_inputs import Inputs, build_method
-from jaxprune.jobs.study_stages import Measured, Stage, StartBar, stages
+from jaxprune.jobs.study_stages import STAGES, Measured, Stage, StartBar, add, stages
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import Point, job_id
@@ -67,7 +67,7 @@ def compute(
             found["model_bytes"] = _bytes_in_memory(inputs)
         for stage, measure in stages(inputs, is_dense=job is None).items():
             seconds, measured = _read_stage(folder, stage) or _measure(stage, measure, inputs, model, folder, start_bar)
-            found |= measured.result
+            add(found, measured)
             found["seconds"][stage] = seconds
             items |= measured.items
     except Exception as caught:  # Whatever it is, the other points go on.
@@ -207,7 +207,7 @@ def _read_stage(folder: Path, name: str) -> tuple[float, Measured] | None:
 
 
 def _stage_files(folder: Path) -> Iterator[Path]:
-    for name in ("perplexity", "snr", "tasks"):
+    for name in STAGES:
         yield from (path for path in (folder / f".{name}.json", folder / f".{name}.npz") if path.exists())
 
 

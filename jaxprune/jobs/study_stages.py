@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -43,11 +43,12 @@ Stage = Callable[[Inputs, Checkpoint, StartBar], Measured]
 def stages(inputs: Inputs, *, is_dense: bool) -> dict[str, Stage]:
     """Returns the measures that a study asks for; what compares with the dense model says nothing of that itself."""
     asked = {
-        "perplexity": (inputs.perplexity is not None, _perplexity),
-        "snr": (inputs.snr is not None and not is_dense, _snr),
-        "tasks": (inputs.tasks is not None, _tasks),
+        "perplexity": inputs.perplexity is not None,
+        "snr": inputs.snr is not None and not is_dense,
+        "tasks": inputs.tasks is not None,
+        "harness": inputs.harness is not None,
     }
-    return {name: stage for name, (is_asked, stage) in asked.items() if is_asked}
+    return {name: stage for name, stage in STAGES.items() if asked[name]}
 
 
 def _perplexity(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
@@ -125,3 +126,28 @@ def _tasks(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
             for metric, values in scores.per_item.items():
                 items[f"tasks/{task}/{language}/{metric}"] = values
     return Measured({"tasks": plain["tasks"], "missing": plain["missing"]}, items)
+
+
+def _harness(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
+    assert inputs.harness is not None
+    tasks, items = inputs.harness.measure(
+        model,
+        mesh_for=inputs.mesh,
+        dtype=inputs.compute_dtype,
+        on_stage=lambda name, total: start_bar(f"harness: {name}", total).advance,
+    )
+    missing = inputs.harness.missing(inputs.config.evaluation.languages)
+    return Measured({"tasks": tasks, "missing": missing}, items)
+
+
+STAGES: Mapping[str, Stage] = {"perplexity": _perplexity, "snr": _snr, "tasks": _tasks, "harness": _harness}
+"""All there are, in the order in which they are measured; what needs others' servers comes last."""
+
+
+def add(found: dict[str, Any], measured: Measured) -> None:
+    """Adds what a stage says to what others have said; two of them say something of tasks."""
+    for name, value in measured.result.items():
+        if isinstance(value, list):
+            found[name] = [*found.get(name, []), *value]
+        else:
+            found[name] = {**found.get(name, {}), **value}

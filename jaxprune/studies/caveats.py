@@ -152,18 +152,26 @@ def _seeds(measured: Measured) -> Iterator[str]:
 
 
 def _chance(measured: Measured, study: StudyResults) -> Iterator[str]:
-    """Tasks at which the dense model is no better than guessing: nothing can be lost there."""
+    """Tasks at which the dense model is no better than guessing, where nothing can be lost; or it is not known."""
     dense = study.dense.result if study.dense is not None else {}
     for task, found in dense.get("tasks", {}).items():
         weak: list[str] = []
+        unknown: list[str] = []
         for language, of in found["languages"].items():
             metric = of["metrics"][found["headline"]]
             best = max((value for value in of["baselines"].values() if value is not None), default=None)
             low = metric["interval"][0] if metric.get("interval") else metric["value"]
-            if best is not None and low is not None and low <= best:
+            if best is None:
+                unknown.append(language_of(language).english)
+            elif low is not None and low <= best:
                 weak.append(language_of(language).english)
         if weak:
             yield (
                 f"{task}: in {wording.names(weak)} the dense model is not measurably above the best baseline without a "
                 "model (chance, majority or shared words), so little can be lost there."
+            )
+        if unknown:
+            yield (
+                f"{task}: in {wording.names(unknown)} nobody has said what is scored without a model, so how much of a "
+                "score is more than that is not known."
             )

@@ -3,7 +3,6 @@
 Nothing here looks at the machine: a study that was made elsewhere can be read where its texts are not.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,31 +11,17 @@ from pydantic import Field
 
 from jaxprune.data.calibration import FILLS
 from jaxprune.data.mixtures import parse_mix
-from jaxprune.data.token_files import TOKENS
 from jaxprune.errors import RequestError
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.patterns import parse_pattern
 from jaxprune.sharding import parse_mesh
 from jaxprune.studies.config_errors import FieldError, check_known, explain
+from jaxprune.studies.config_evaluation import Evaluation
+from jaxprune.studies.config_parts import NAME, Count, Number, Part, Seed, Word, check_repeated, check_sources
 from jaxprune.studies.yaml_file import read_mapping
 
-PERPLEXITY = "perplexity"
 
-Word = Annotated[str, Field(strict=True, min_length=1)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Seed = Annotated[int, Field(strict=True, ge=0)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-
-_LANGUAGE = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z0-9]+)*")
-# Names become names of files.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*")
-
-
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-
-class Mixture(_Part):
+class Mixture(Part):
     """Calibration languages, under a name.
 
     Attributes:
@@ -61,12 +46,12 @@ class Mixture(_Part):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Mixture":
-        if not _NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name):
             raise RequestError(f"the name {self.name!r} cannot be part of a file's name; use letters, digits and _.+=-")
         return self
 
 
-class Calibration(_Part):
+class Calibration(Part):
     """Text that pruning looks at; ``samples`` sequences of ``length`` tokens in all, for each mixture."""
 
     texts: Word
@@ -78,7 +63,7 @@ class Calibration(_Part):
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Calibration":
         check_known("fill", self.fill, FILLS)
-        _check_texts("texts", self.texts)
+        check_sources("texts", self.texts)
         seen: list[dict[str, int]] = []
         for index, mixture in enumerate(self.mixtures):
             try:
@@ -88,7 +73,7 @@ class Calibration(_Part):
             if sequences in seen:
                 raise FieldError(("mixtures", index), f"{mixture.mixture} is the same as an earlier one; leave it out")
             seen.append(sequences)
-        _check_repeated("mixtures", [mixture.name.casefold() for mixture in self.mixtures])
+        check_repeated("mixtures", [mixture.name.casefold() for mixture in self.mixtures])
         return self
 
     def sequences(self, mixture: Mixture) -> dict[str, int]:
@@ -100,7 +85,7 @@ class Calibration(_Part):
         return parse_mix(mixture.mixture, None if "=" in mixture.mixture else self.samples)
 
 
-class Method(_Part):
+class Method(Part):
     """A pruning method, with the parameters that ``prune`` has for it."""
 
     name: Word
@@ -137,85 +122,13 @@ class Method(_Part):
         return METHODS[self.name].statistic is not None
 
 
-class Windows(_Part):
-    """Windows to measure on, of evaluation text, for each language."""
-
-    texts: Word
-    windows: Count
-    length: Annotated[int, Field(strict=True, ge=2)] = 2048
-
-    @pydantic.model_validator(mode="after")
-    def _check(self) -> "Windows":
-        _check_texts("texts", self.texts)
-        return self
-
-
-class PerplexityWindows(Windows):
-    """Those of perplexity."""
-
-    windows: Count = 64
-
-
-class SnrWindows(Windows):
-    """Those of signal-to-noise ratios."""
-
-    windows: Count = 16
-
-
-class Tasks(_Part):
-    """Tasks, by name, and how many of their items to take for each language; all without a limit.
-
-    Attributes:
-      limits: of single tasks, whose items cost more or less than others'.
-    """
-
-    names: tuple[Word, ...] = Field(min_length=1)
-    limit: Count | None = None
-    limits: dict[Word, Count] = {}
-
-    @pydantic.model_validator(mode="after")
-    def _check(self) -> "Tasks":
-        _check_repeated("names", self.names)
-        for name in self.limits:
-            check_known("limits", name, self.names, what="task in names")
-        return self
-
-    def limit_of(self, name: str) -> int | None:
-        """Returns how many items of a task to take for each language; None: all."""
-        return self.limits.get(name, self.limit)
-
-
-class Evaluation(_Part):
-    """What is measured of every point, and in which languages."""
-
-    languages: tuple[Word, ...] = Field(min_length=1)
-    perplexity: PerplexityWindows | None = None
-    snr: SnrWindows | None = None
-    tasks: Tasks | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _check(self) -> "Evaluation":
-        _check_repeated("languages", self.languages)
-        for index, language in enumerate(self.languages):
-            if not _LANGUAGE.fullmatch(language):
-                raise FieldError(("languages", index), f"{language!r} is no code of a language; write one such as de")
-        if self.perplexity is None and self.snr is None and self.tasks is None:
-            raise RequestError("nothing is measured; give perplexity, snr or tasks")
-        return self
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """What a criterion can weigh: ``perplexity``, and the tasks by name."""
-        return (*(() if self.perplexity is None else (PERPLEXITY,)), *(self.tasks.names if self.tasks else ()))
-
-
-class Baselines(_Part):
+class Baselines(Part):
     """Mixtures, by name, that others are compared with."""
 
     english: Word | None = None
 
 
-class Target(_Part):
+class Target(Part):
     """What a calibration has to hold, as a fraction: 0.05 is 5 %. One of the two bounds is given."""
 
     measure: Word
@@ -229,15 +142,15 @@ class Target(_Part):
         return self
 
 
-class Decision(_Part):
+class Decision(Part):
     """How the report decides: what it compares with, what counts how much, and what must hold."""
 
     baselines: Baselines = Baselines()
-    weights: dict[Word, Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]] = {}
+    weights: dict[Word, Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]] = Field(default={})
     targets: tuple[Target, ...] = ()
 
 
-class StudyConfig(_Part):
+class StudyConfig(Part):
     """A study: one model, a grid of prunings, and what is measured of each."""
 
     title: Word
@@ -275,9 +188,9 @@ class StudyConfig(_Part):
             parse_mesh(self.mesh)
         except RequestError as error:
             raise FieldError(("mesh",), str(error).removeprefix("--mesh ")) from None
-        _check_repeated("patterns", self.patterns)
-        _check_repeated("seeds", self.seeds)
-        _check_repeated("methods", [method.label for method in self.methods])
+        check_repeated("patterns", self.patterns)
+        check_repeated("seeds", self.seeds)
+        check_repeated("methods", [method.label for method in self.methods])
         self._check_decision()
         return self
 
@@ -307,14 +220,3 @@ def load_config(path: Path) -> StudyConfig:
         return StudyConfig.model_validate(values)
     except pydantic.ValidationError as error:
         raise RequestError(f"{path}: {explain(error, StudyConfig)}") from None
-
-
-def _check_texts(place: str, texts: str) -> None:
-    if texts.startswith(TOKENS):
-        raise FieldError((place,), f"{texts} has no languages, which a study is about; name a source of text")
-
-
-def _check_repeated(place: str, values: Any) -> None:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise FieldError((place, index), f"{value!r} is there already; name each once")

@@ -104,6 +104,6 @@ def _keys(model: type[pydantic.BaseModel], place: tuple[str | int, ...]) -> list
 def _model_in(annotation: Any) -> type[pydantic.BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return annotation
-    if get_origin(annotation) in (tuple, Union, types.UnionType):
+    if get_origin(annotation) in (tuple, dict, Union, types.UnionType):
         return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
     return None

@@ -110,6 +110,48 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, old, new, words):
     assert "more after this" not in message
 
 
+HARNESS = """\
+  tasks: {names: [next-verse]}
+  harness:
+    limit: 500
+    tasks:
+      quiz: {metric: acc, ability: knowledge, languages: {de: quiz_deu, no: quiz_nob}, limit: 20}
+      other: {metric: f1, filter: strict, ability: reasoning, languages: {en: other_en}}
+"""
+
+
+def test_tasks_of_the_harness_are_measures_beside_ours(tmp_path):
+    text = SOUND.replace("  tasks: {names: [next-verse]}\n", HARNESS).replace("[ar, de, en]", "[no, de, en]")
+    study = load(tmp_path, text.replace("next-verse: 0.5", "quiz: 0.5"))
+    assert study.evaluation.measures == ("perplexity", "next-verse", "quiz", "other")
+    assert study.evaluation.harness is not None
+    assert study.evaluation.harness.tasks["quiz"].languages == {"de": "quiz_deu", "no": "quiz_nob"}
+    assert study.evaluation.harness.tasks["other"].filter == "strict"
+    assert [study.evaluation.limit_of(name) for name in ("next-verse", "quiz", "other")] == [None, 20, 500]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("no: quiz_nob", "sw: quiz_swh", "tasks.quiz.languages.sw: is none of evaluation.languages (no, de, en)"),
+        ("quiz:", "exams:", "tasks.exams: is a task of jaxprune's own; call it otherwise"),
+        ("quiz:", "perplexity:", "tasks.perplexity: is a measure of jaxprune's own; call it otherwise"),
+        ("quiz:", "knowledge:", "tasks.knowledge: is a measure of jaxprune's own; call it otherwise"),
+        ("quiz:", "a/b:", "tasks.a/b: is no name of a task; use letters, digits"),
+        ("{de: quiz_deu, no: quiz_nob}", "{}", "tasks.quiz.languages: is empty"),
+        ("metric: acc", "metrik: acc", "tasks.quiz.metrik: unknown key (did you mean metric?)"),
+        ("ability: knowledge", "ability: maths", "tasks.quiz.ability: is 'maths'"),
+        ("limit: 500", "limit: 0", "limit: is 0, and should be greater than or equal to 1"),
+    ],
+)
+def test_what_is_wrong_of_the_harness_is_named_with_its_place(tmp_path, old, new, words):
+    text = SOUND.replace("  tasks: {names: [next-verse]}\n", HARNESS.replace(old, new)).replace("[ar, de", "[no, de")
+    with pytest.raises(RequestError) as error:
+        load(tmp_path, text)
+    assert f"study.yaml: evaluation.harness.{words}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_how_much_more_is_wrong_is_counted(tmp_path):
     with pytest.raises(RequestError, match=r"seeds\[0\]: is -1, and should be [^(]*\.$"):
         load(tmp_path, SOUND.replace("[0, 1]", "[-1]"))

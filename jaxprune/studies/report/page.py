@@ -161,12 +161,14 @@ def methods_text(summary: Summary) -> list[str]:
             f"{part.windows} "
             f"windows of {part.length} tokens a language from {part.texts}; each model runs its own hidden states."
         )
-    if evaluation.tasks is not None:
-        tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
-        told = [
-            f"{of.name} ({of.ability}; {of.metric}; {_limit_text(evaluation.tasks.limit_of(of.name))})" for of in tasks
-        ]
+    tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
+    if tasks:
+        told = [f"{of.name} ({of.ability}; {of.metric}; {_limit_text(evaluation.limit_of(of.name))})" for of in tasks]
         lines.append(f"Tasks: {wording.names(told)}; the same items for every model.")
+    if evaluation.harness is not None:
+        for name, task in evaluation.harness.tasks.items():
+            theirs = [f"{of} ({code})" for code, of in task.languages.items()]
+            lines.append(f"{name} is lm-evaluation-harness\u2019s {wording.names(theirs)}.")
     lines += [
         "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and "
         "of seeds added "
