@@ -10,7 +10,27 @@ import yaml
 from jaxprune.errors import RequestError
 from jaxprune.harness.task_checks import check_filter, check_metric, check_runs
 from jaxprune.harness.task_index import check_name, leaves, open_index
+from jaxprune.studies.config import load_config
 from tests.harness.made_tasks import ACC, questions, write_task
+
+CONFIGS = [load_config(path) for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))]
+
+
+def test_the_studies_that_come_with_the_project_ask_for_what_the_harness_has():
+    """All of them at once: the harness reads every folder once."""
+    asked = [
+        (name, task.metric, task.filter)
+        for config in CONFIGS
+        for task in (config.evaluation.harness.tasks.values() if config.evaluation.harness else ())
+        for name in task.languages.values()
+    ]
+    manager = open_index({name for name, *_ in asked}, None)
+    for name, metric, filter_ in asked:
+        check_name(manager, name)
+        check_runs(manager, name)
+        check_metric(manager, name, metric)
+        check_filter(manager, name, filter_)
+    assert len({name for name, *_ in asked}) > 20
 
 
 def test_what_is_not_called_like_its_file_and_groups_of_tags_are_found():
