@@ -43,7 +43,8 @@ def command(
     Every point is computed once, by any number of processes and machines that see OUT. A point that is interrupted
     goes on where it was, also on another machine: at once if its process died on the same one, otherwise when nothing
     has been heard of it for three minutes. A point that fails leaves the others alone, and is tried again by the next
-    run. Exit status 1: a point of this part failed.
+    run. A file that asks for more later, points or measures, is answered by computing what is new; new measures prune
+    again unless the file says [bold]keep: models[/]. Exit status 1: a point of this part failed.
 
     [bold]Example:[/]  jaxprune study configs/quick.yaml quick
     """
@@ -113,14 +114,16 @@ def _print_start(study: Any, part: Any) -> None:
     found = study.results()
     status = {name: None if result is None else result.status for name, result in found.items()}
     own = [status[job_id(job)] for job in study.own]
-    again = sum(of not in (None, "done") for of in own)
+    again = sum(of not in (None, "done", "outdated") for of in own)
+    outdated = sum(of == "outdated" for of in own)
     parts = [
         f"{len(status)} points in all, the dense model's among them",
         f"{sum(of == 'done' for of in status.values())} done",
-        f"{sum(of not in (None, 'done') for of in status.values())} failed",
+        f"{sum(of in ('failed', 'damaged') for of in status.values())} failed",
         f"{sum(of != 'done' for of in own)} to do here"
         + (f" (part {part})" if part.count > 1 else "")
-        + (f", {again} of them again" if again else ""),
+        + (f", {again} of them again" if again else "")
+        + (f", {outdated} of them only what the file asks for anew" if outdated else ""),
     ]
     console.err.print(f"{study.config.title}: {'; '.join(parts)}", highlight=False, markup=False, soft_wrap=True)
 
@@ -134,7 +137,7 @@ def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
         name = job_id(job)
         result = found[name]
         status = "to do" if result is None else result.status
-        tokens = _tokens(study.config, job)
+        tokens = _tokens(study.config, job, study.stages(job))
         plan.append({"id": name, "status": status, "tokens": tokens})
         rows.append([name, status, *(f"{tokens[phase]:,}" if tokens[phase] else "–" for phase in tokens)])
     left = [entry for entry in plan if entry["status"] != "done"]
@@ -154,15 +157,16 @@ def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
     console.out.print(console.summary(summary))
 
 
-def _tokens(config: Any, job: Any) -> dict[str, int]:
-    """Returns how many tokens a point sends through all blocks, by phase; pruning does so twice, SNR three times."""
+def _tokens(config: Any, job: Any, stages: Any) -> dict[str, int]:
+    """Returns how many tokens some stages send through all blocks; pruning does so twice, SNR three times."""
     evaluation = config.evaluation
     sequences = 0 if job is None or job.mixture is None else sum(job.mixture.values())
     windows = {"perplexity": (evaluation.perplexity, 1), "snr": (None if job is None else evaluation.snr, 3)}
-    return {"prune": 2 * sequences * config.calibration.length} | {
+    tokens = {"prune": 2 * sequences * config.calibration.length} | {
         name: 0 if asked is None else passes * asked.windows * asked.length * len(evaluation.languages)
         for name, (asked, passes) in windows.items()
     }
+    return {name: of_stage if name in stages else 0 for name, of_stage in tokens.items()}
 
 
 def _seconds(found: Mapping[str, Any], left: int) -> float | None:

@@ -10,9 +10,10 @@ from typing import Any
 from jaxprune.errors import RequestError
 from jaxprune.jobs.study_harness import HarnessTasks
 from jaxprune.jobs.study_inputs import Inputs, check_inputs
-from jaxprune.jobs.study_point import compute, is_tidy, tidy
+from jaxprune.jobs.study_point import MODEL_FOLDER, compute, is_tidy, tidy
 from jaxprune.jobs.study_stages import Bar
 from jaxprune.studies import claims
+from jaxprune.studies.asked import asked_of, stale
 from jaxprune.studies.config import StudyConfig, load_config
 from jaxprune.studies.files import write_whole
 from jaxprune.studies.grid import Point, Shard, all_jobs, job_id
@@ -61,7 +62,16 @@ class Study:
 
     def results(self) -> dict[str, PointResult | None]:
         """Returns what is known of each job, by name."""
-        return {job_id(job): read_result(self.out, job_id(job)) for job in self.jobs}
+        return {job_id(job): read_result(self.out, job_id(job), self.config) for job in self.jobs}
+
+    def stages(self, job: Point | None) -> list[str]:
+        """Returns what there is to compute of a job; of one that is done or damaged, all."""
+        asked = asked_of(self.config, is_dense=job is None)
+        found = read_result(self.out, job_id(job), self.config)
+        if found is None or found.status != "outdated":
+            return ["prune", *asked]
+        is_kept = job is None or (found.folder / MODEL_FOLDER).is_dir()
+        return [*([] if is_kept else ["prune"]), *stale(found.result, asked)]
 
 
 def open_study(file: Path, out: Path, shard: Shard) -> Study:
@@ -108,7 +118,8 @@ def run_study(study: Study, watch: Watch, *, poll_seconds: float = _POLL_SECONDS
                 # Another may have been at it between the two.
                 if not _is_settled(study, job, before):
                     start_bar = functools.partial(watch.on_stage, name)
-                    error = compute(job, inputs, folder, start_bar=start_bar, is_held=claim.is_held)
+                    earlier = read_result(study.out, name, study.config)
+                    error = compute(job, inputs, folder, earlier=earlier, start_bar=start_bar, is_held=claim.is_held)
                     watch.on_end(name, error)
                 left.remove(job)
             busy.clear()
@@ -121,7 +132,8 @@ def run_study(study: Study, watch: Watch, *, poll_seconds: float = _POLL_SECONDS
 def as_json(study: Study, shard: Shard) -> dict[str, Any]:
     """Returns what ``study --json`` prints."""
     results, own = study.results(), [job_id(job) for job in study.own]
-    failed = {name: found for name, found in results.items() if found is not None and found.status != "done"}
+    failed = {name: found for name, found in results.items() if found and found.status in ("failed", "damaged")}
+    missing = [name for name, found in results.items() if found is None or found.status == "outdated"]
     return {
         "title": study.config.title,
         "out": str(study.out),
@@ -129,19 +141,19 @@ def as_json(study: Study, shard: Shard) -> dict[str, Any]:
         "jobs": len(results),
         "done": [name for name, found in results.items() if found is not None and found.status == "done"],
         "failed": [{"id": name, **(found.error or {})} for name, found in failed.items()],
-        "missing": [name for name, found in results.items() if found is None],
+        "missing": missing,
         "own": {
             "jobs": own,
             "failed": [name for name in own if name in failed],
-            "missing": [name for name in own if results[name] is None],
+            "missing": [name for name in own if name in missing],
         },
     }
 
 
 def _is_settled(study: Study, job: Point | None, before: Mapping[str, Any]) -> bool:
     """Returns whether a job is done, or has failed since this run began."""
-    found = read_result(study.out, job_id(job))
-    if found is None or found.status == "damaged":
+    found = read_result(study.out, job_id(job), study.config)
+    if found is None or found.status in ("damaged", "outdated"):
         return False
     return found.status == "done" or before.get(found.id) != found.result.get("finished")
 
@@ -186,7 +198,7 @@ def _settle_folder(study: Study) -> None:
 def _tidy(study: Study) -> None:
     """Removes what processes left that ended right after a result."""
     for job in study.own:
-        folder, found = job_folder(study.out, job_id(job)), read_result(study.out, job_id(job))
+        folder, found = job_folder(study.out, job_id(job)), read_result(study.out, job_id(job), study.config)
         if found is None or found.status != "done" or is_tidy(folder, study.config.keep):
             continue
         claim = claims.take(folder)

@@ -2,14 +2,12 @@
 
 import datetime
 import functools
-import json
 import logging
 import math
 import shutil
 import time
 import traceback
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,14 @@ from jaxprune.jobs import prune as pruning
 from jaxprune.jobs.journal import OtherRequestError
 from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
 from jaxprune.jobs.peak_memory import forget_peak, read_peak
+from jaxprune.jobs.stage_files import Timed, read_stage, stage_files, stage_of, write_stage
 from jaxprune.jobs.study_inputs import Inputs, build_method
-from jaxprune.jobs.study_stages import STAGES, Measured, Stage, StartBar, add, stages
+from jaxprune.jobs.study_stages import Stage, StartBar, add, stages
 from jaxprune.pruning.blockwise import Progress
+from jaxprune.studies.asked import asked_of
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import Point, job_id
-from jaxprune.studies.results import FORMAT, ITEMS_FILE, RESULT_FILE
+from jaxprune.studies.results import FORMAT, ITEMS_FILE, RESULT_FILE, PointResult
 
 MODEL_FOLDER = "model"
 
@@ -37,23 +37,32 @@ _logger = logging.getLogger(__name__)
 
 
 def compute(
-    job: Point | None, inputs: Inputs, folder: Path, *, start_bar: StartBar, is_held: Callable[[], bool]
+    job: Point | None,
+    inputs: Inputs,
+    folder: Path,
+    *,
+    earlier: PointResult | None = None,
+    start_bar: StartBar,
+    is_held: Callable[[], bool],
 ) -> str | None:
     """Computes a job and writes its result; returns what went wrong, None if nothing did.
 
-    What an interrupted or failed run has finished of it is not done again.
+    What an interrupted or failed run has finished of it is not done again, nor what an outdated result has as it is
+    asked for now.
 
     Args:
       job: a point; None measures the dense model.
       folder: for the result; this process has the claim to it.
+      earlier: the result that is there.
       start_bar: called for each stage.
       is_held: whether it still has.
     """
     can_forget = forget_peak()
+    asked = asked_of(inputs.config, is_dense=job is None)
     result: dict[str, Any] = {"format": FORMAT, "id": job_id(job)}
     if job is not None:
         result["point"] = job.as_json()
-    found: dict[str, Any] = {"seconds": {}}
+    found: dict[str, Any] = {"seconds": {}, "asked": {}}
     items: dict[str, np.ndarray] = {}
     stage = "prepare"
     error: dict[str, str] | None = None
@@ -66,9 +75,16 @@ def compute(
         else:
             found["model_bytes"] = _bytes_in_memory(inputs)
         for stage, measure in stages(inputs, is_dense=job is None).items():
-            seconds, measured = _read_stage(folder, stage) or _measure(stage, measure, inputs, model, folder, start_bar)
+            seconds, measured = (
+                stage_of(earlier, stage, asked[stage])
+                or read_stage(folder, stage, asked[stage])
+                or _measure(measure, inputs, model, start_bar)
+            )
+            # On the disk for a run after this, should it not come to its end.
+            write_stage(folder, stage, asked[stage], seconds, measured)
             add(found, measured)
             found["seconds"][stage] = seconds
+            found["asked"][stage] = asked[stage]
             items |= measured.items
     except Exception as caught:  # Whatever it is, the other points go on.
         error = _describe(stage, caught)
@@ -100,7 +116,7 @@ def compute(
 
 def tidy(folder: Path, keep: str) -> None:
     """Removes what a finished point needs no more."""
-    for leftover in _stage_files(folder):
+    for leftover in stage_files(folder):
         leftover.unlink(missing_ok=True)
     model, metadata = folder / MODEL_FOLDER, folder / METADATA_FOLDER
     if keep == "models" or not model.exists():
@@ -113,7 +129,7 @@ def tidy(folder: Path, keep: str) -> None:
 
 def is_tidy(folder: Path, keep: str) -> bool:
     """Returns whether ``tidy`` was through with a finished point when its process ended."""
-    return (keep == "models" or not (folder / MODEL_FOLDER).exists()) and not any(_stage_files(folder))
+    return (keep == "models" or not (folder / MODEL_FOLDER).exists()) and not any(stage_files(folder))
 
 
 def _prune(point: Point, inputs: Inputs, folder: Path, start_bar: StartBar) -> dict[str, Any]:
@@ -177,38 +193,10 @@ def _refuse_overlap(inputs: Inputs, calibration: Calibration) -> None:
             refuse_overlap(of_language.tokens_NT, of_language.documents, calibration.account)
 
 
-def _measure(
-    name: str, stage: Stage, inputs: Inputs, model: Checkpoint, folder: Path, start_bar: StartBar
-) -> tuple[float, Measured]:
-    """Returns the seconds that a stage took and what it measured, which stays on the disk for a run after this."""
+def _measure(stage: Stage, inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Timed:
     start = time.perf_counter()
     measured = stage(inputs, model, start_bar)
-    seconds = time.perf_counter() - start
-    if measured.items:
-        write_arrays(folder / f".{name}.npz", measured.items)
-    write_json(folder / f".{name}.json", {"seconds": seconds, "result": measured.result})
-    return seconds, measured
-
-
-def _read_stage(folder: Path, name: str) -> tuple[float, Measured] | None:
-    path, of_items = folder / f".{name}.json", folder / f".{name}.npz"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        items = {}
-        if of_items.exists():
-            with np.load(of_items, allow_pickle=False) as stored:
-                items = {key: stored[key] for key in stored.files}
-        return found["seconds"], Measured(found["result"], items)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        _logger.warning("%s is damaged (%s); it is measured again", path, error)
-        return None
-
-
-def _stage_files(folder: Path) -> Iterator[Path]:
-    for name in STAGES:
-        yield from (path for path in (folder / f".{name}.json", folder / f".{name}.npz") if path.exists())
+    return time.perf_counter() - start, measured
 
 
 def _describe(stage: str, error: Exception) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import Any
 from jaxprune.errors import RequestError
 from jaxprune.studies.config import StudyConfig
 
-# They say how results are read and what stays beside them, and change none.
-_FREE = ("title", "decision", "keep")
+# They say how results are read and what stays beside them, and change none; of what is measured, each result knows
+# what it was asked for.
+_FREE = ("title", "decision", "keep", "evaluation")
 _GROWING = ("calibration.mixtures", "methods", "patterns", "seeds")
 
 
@@ -16,7 +17,7 @@ def check_same(begun: StudyConfig, asked: StudyConfig, *, out: Path, file: Path)
     """Checks that a study can go on in a folder.
 
     It may have grown: mixtures, methods, patterns and seeds that are new add points and change none. Title,
-    criterion and what is kept may change.
+    criterion and what is kept may change, and so may what is measured, which is then measured again.
 
     Raises:
       RequestError: names the first key that differs.

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxprune.checkpoints.json_file import parse_object, read_small
 from jaxprune.errors import RequestError
+from jaxprune.studies.asked import asked_of, stale
 from jaxprune.studies.config import StudyConfig, load_config
 from jaxprune.studies.grid import DENSE, all_points
 
@@ -19,7 +20,7 @@ RESULT_FILE = "result.json"
 ITEMS_FILE = "items.npz"
 POINTS_FOLDER = "points"
 
-Status = Literal["done", "failed", "damaged"]
+Status = Literal["done", "failed", "damaged", "outdated"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,8 @@ class PointResult:
       id: the point's name; ``dense``.
       folder: where it lies.
       status: ``damaged`` if its result cannot be read, or the items that it tells of are not there; then it is
-        computed anew by the next run.
+        computed anew by the next run. ``outdated`` if it is done, and the study file now asks for other measures, which
+        the next run makes.
       error: unless it is done, the ``stage`` and the ``message``.
       result: the object in ``result.json``; empty if it is damaged. A failed one has what was measured before.
     """
@@ -89,7 +91,7 @@ def read_study(out: Path) -> StudyResults:
         raise RequestError(f"{out} holds no study ({STUDY_FILE} is not there); name a folder of jaxprune study.")
     config = load_config(path)
     ids = [point.id for point in all_points(config)]
-    found = {name: read_result(out, name) for name in (DENSE, *ids)}
+    found = {name: read_result(out, name, config) for name in (DENSE, *ids)}
     return StudyResults(
         folder=out,
         config=config,
@@ -104,7 +106,7 @@ def job_folder(out: Path, name: str) -> Path:
     return out / DENSE if name == DENSE else out / POINTS_FOLDER / name
 
 
-def read_result(out: Path, name: str) -> PointResult | None:
+def read_result(out: Path, name: str, config: StudyConfig) -> PointResult | None:
     """Returns what is known of a point, or of the dense model; None if it has no result."""
     folder = job_folder(out, name)
     path = folder / RESULT_FILE
@@ -128,6 +130,10 @@ def read_result(out: Path, name: str) -> PointResult | None:
         # Whole files end in a table of what they hold. Damage further inside shows when the items are read.
         if not zipfile.is_zipfile(items):
             return _damaged(name, folder, f"{items} is no file of arrays, or only the beginning of one")
+    old = stale(result, asked_of(config, is_dense=name == DENSE)) if result["status"] == "done" else []
+    if old:
+        message = "measured as an earlier study file asked, or not at all; run the study again"
+        return PointResult(name, folder, "outdated", {"stage": old[0], "message": message}, result)
     return PointResult(name, folder, result["status"], result.get("error"), result)
 
 

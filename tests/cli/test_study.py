@@ -44,6 +44,27 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tm
     assert "tokens through the model, and the tasks" in run(capsys, "study", study, tmp_path / "out", "--dry-run").out
 
 
+@pytest.mark.parametrize("keep", ["models", "nothing"])
+def test_what_is_asked_for_later_is_what_there_is_to_do(capsys, study, tmp_path, keep):
+    asked = yaml.safe_load(study.read_text())
+    study.write_text(yaml.safe_dump({**asked, "keep": keep, "seeds": [0], "methods": ["wanda"]}))
+    assert run(capsys, "study", study, tmp_path / "out").status == 0
+    asked["evaluation"]["perplexity"]["windows"] = 3
+    study.write_text(yaml.safe_dump({**asked, "keep": keep, "seeds": [0, 1], "methods": ["wanda"]}))
+    plan = json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)
+    found = {point["id"]: (point["status"], *point["tokens"].values()) for point in plan["points"]}
+    # Tokens of pruning, of perplexity, of signal-to-noise ratios: 4 x 16 twice, 2 languages x 3 x 16, x 1 x 16 thrice.
+    assert found["dense"] == ("outdated", 0, 96, 0)
+    assert found["wanda_0.5_de_seed0"] == ("outdated", 0 if keep == "models" else 128, 96, 0)
+    assert found["wanda_0.5_de_seed1"] == ("to do", 128, 96, 96)
+    done = run(capsys, "study", study, tmp_path / "out", "--shard", "2/3")
+    assert "0 done; 0 failed; 2 to do here (part 2/3), 2 of them only what the file asks for anew" in done.err
+    assert (
+        json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)["points"][1]["status"]
+        == "done"
+    )
+
+
 def test_a_table_a_method_with_a_row_a_mixture_and_a_column_a_language(capsys, study, tmp_path):
     done = run(capsys, "study", study, tmp_path / "out")
     assert done.status == 0, done.err

@@ -265,6 +265,54 @@ def test_another_study_in_the_same_folder_is_refused(finished, world, tmp_path, 
     open_study(renamed, finished[0], Shard(1, 1))
 
 
+def test_what_is_asked_for_later_is_measured_and_nothing_else(finished, world, tmp_path):
+    """Fewer languages and tasks, kept models, killed on the way: in the end what a study that asked at once has."""
+    out, file = tmp_path / "out", tmp_path / "study.yaml"
+    first = yaml.safe_load(ask(world, file, keep="models").read_text())
+    texts = first["evaluation"]["perplexity"]["texts"]
+    asked = {
+        "languages": ["de", "en", "sw"],
+        "perplexity": {"texts": texts, "windows": 3, "length": 16},
+        "tasks": {"names": [f"file:{world}/task.jsonl"], "limit": 3},
+    }
+    small = {"keep": "models", "methods": ["wanda"], "seeds": [0]}
+    run(ask(world, file, **small, evaluation=asked), out)
+    [before, *_] = read_study(out).points
+    asked = {**first["evaluation"], "tasks": {"names": [f"file:{world}/task.jsonl"]}}
+    later = ask(world, file, **small, evaluation=asked)
+    names = ["wanda_0.5_de_seed0", "wanda_0.5_de+sw_seed0"]
+    seen = []
+
+    def kill(kind, what):
+        seen.append((kind, what))
+        if kind == "stage" and what[0] == names[1] and what[1].startswith("tasks"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(later, out, told=kill)
+    assert [point.status for point in read_study(out).points] == ["done", "outdated"]
+    run(later, out, told=lambda kind, what: seen.append((kind, what)))
+    stages = Counter((name, stage.partition(":")[0]) for kind, (name, stage) in of_kind(seen, "stage"))
+    assert stages == {("dense", "tasks"): 1} | dict.fromkeys(((name, "snr") for name in names), 1) | {
+        (names[0], "tasks"): 1,
+        (names[1], "tasks"): 2,
+    }
+    found, wanted = contents(out), contents(finished[0])
+    for name in ("dense", *(f"points/{name}" for name in names)):
+        for file in ("result.json", "items.npz"):
+            assert found[f"{name}/{file}"] == wanted[f"{name}/{file}"], (name, file)
+    [after, *_] = read_study(out).points
+    assert after.result["seconds"]["perplexity"] == before.result["seconds"]["perplexity"]
+    # Asked for less, nothing is computed.
+    told = []
+    run(ask(world, later, **small, evaluation={**asked, "snr": None}), out, told=lambda *what: told.append(what))
+    assert told == []
+
+
+def of_kind(told, kind):
+    return [entry for entry in told if entry[0] == kind]
+
+
 def test_killed_anywhere_and_run_again_it_is_the_same(finished, world, tmp_path):
     """At every stage and some phases of one point; nothing that was finished is computed again."""
     study = ask(world, tmp_path / "study.yaml")

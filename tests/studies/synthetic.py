@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from jaxprune.studies.asked import asked_of
 from jaxprune.studies.config import StudyConfig
 from jaxprune.studies.grid import Point, all_points
 from jaxprune.studies.results import read_study
@@ -120,6 +121,7 @@ class Study:
         result |= {"seconds": {"perplexity": 2.0, "tasks": 3.0}, "peak_bytes": 2 * GIB, "model_bytes": GIB}
         result |= {"versions": {"jaxprune": "0.1.0", "jax": "0.10.2"}, "devices": "2 x cpu"}
         result["finished"] = "2026-11-24T21:00:00+00:00"
+        result["asked"] = asked_of(self.config, is_dense=point is None)
         result["missing"] = [
             [task_name, language]
             for task_name, task in self._tasks.items()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from jaxprune.errors import RequestError
+from jaxprune.studies.asked import asked_of
+from jaxprune.studies.config import load_config
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import all_points
 from jaxprune.studies.measured import read_measured
@@ -32,6 +34,8 @@ def out(tmp_path):
 
 
 def write(out, name, value):
+    if isinstance(value, dict):
+        value = {"asked": asked_of(load_config(out / "study.yaml"), is_dense=False)} | value
     folder = out / "points" / name
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(value if isinstance(value, str) else json.dumps(value))
@@ -77,6 +81,30 @@ def test_each_point_is_what_it_is(out):
     (done / "items.npz").write_bytes(b"PK")
     with pytest.raises(RequestError, match="is damaged"):
         by_name["wanda_0.5_en_seed0"].items()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stage"),
+    [
+        ("{names: [next-verse]}", "{names: [next-verse], limit: 9}", "tasks"),
+        ("languages: [ar, de, en]", "languages: [ar, de, en, ja]", "perplexity"),
+        ("languages: [ar, de, en]", "languages: [en, de, ar]", None),
+        ("title: A study", "title: Another", None),
+    ],
+)
+def test_a_point_that_was_asked_otherwise_is_outdated(out, before, after, stage):
+    write(out, "wanda_0.5_en_seed0", result("wanda_0.5_en_seed0"))
+    assert before in SOUND
+    (out / "study.yaml").write_text(SOUND.replace(before, after))
+    [point] = read_study(out).points
+    assert (point.status, point.error and point.error["stage"]) == ("outdated" if stage else "done", stage)
+
+
+def test_a_point_that_does_not_say_what_it_was_asked_is_outdated(out):
+    write(out, "wanda_0.5_en_seed0", {**result("wanda_0.5_en_seed0"), "asked": None})
+    [point] = read_study(out).points
+    assert point.status == "outdated"
+    assert "run the study again" in point.error["message"]
 
 
 @pytest.mark.parametrize(
