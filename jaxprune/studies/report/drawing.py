@@ -15,6 +15,8 @@ from jaxprune.studies.figure_files import save_figure
 from jaxprune.studies.findings import unit
 from jaxprune.studies.measured import PERPLEXITY, Measure, Setting
 from jaxprune.studies.report.figures import (
+    DENSE,
+    OWN_LANGUAGE,
     Estimate,
     Levels,
     TaskRow,
@@ -257,12 +259,13 @@ def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any
         if dense is None:
             continue
         factor = wording.scale(dense)
-        shown = {"dense": dense}
-        for label, calibration in (("English", summary.english), ("own language", alone(measured, language))):
+        shown = {DENSE: dense}
+        calibrations = {"calibrated on English": summary.english, OWN_LANGUAGE: alone(measured, language)}
+        for name, calibration in calibrations.items():
             cell = measured.cells[setting].get(calibration or "")
             scores = None if cell is None else cell.scores.get(language, {}).get(measure.name)
             if scores is not None:
-                shown[f"calibrated on {label}"] = scores
+                shown[name] = scores
         points = {}
         for name, scores in shown.items():
             found = estimate(scores)

@@ -6,11 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxprune.studies.colours import PALETTE, language_colours
+from jaxprune.studies.colours import language_colours
 from jaxprune.studies.figure_files import DARK_TEXT, INK, LIGHT_TEXT, PAPER
 
 _MARKS = "osD^vPX*<>hdp8H"
 _GREY = "#808080"
+# Neither a language's nor the page's, and read on either ground.
+_GREYS = ("#4d4d4d", "#9a9a9a", "#c4c4c4")
+_HATCHES = ("", "///", "...")
+
+DENSE, OWN_LANGUAGE = "dense", "calibrated on own language"
+"""Names in a ``TaskRow`` that are drawn in a way of their own."""
 
 
 class Levels(NamedTuple):
@@ -160,7 +166,8 @@ def task_figure(title: str, tasks: Mapping[str, Mapping[str, TaskRow]]) -> Any:
     strokes = {"chance": ":", "majority": "--", "overlap": "-."}
     handles: dict[str, Any] = {}
     for axes, (task, rows) in zip(grid, tasks.items(), strict=True):
-        for y, row in enumerate(rows.values()):
+        colours = language_colours(rows)
+        for y, (language, row) in enumerate(rows.items()):
             for baseline, value in row.baselines.items():
                 stroke = strokes.get(baseline, "-")
                 handles[baseline] = axes.plot(
@@ -168,10 +175,13 @@ def task_figure(title: str, tasks: Mapping[str, Mapping[str, TaskRow]]) -> Any:
                 )[0]
             for index, (name, (value, low, high)) in enumerate(row.scores.items()):
                 shift = (index - (len(row.scores) - 1) / 2) * 0.22
-                colour = INK if name == "dense" else PALETTE[(names.index(name) - 1) % len(PALETTE)]
-                axes.plot([low, high], [y + shift, y + shift], color=colour, linewidth=1.2)
+                colour = colours[language] if name == OWN_LANGUAGE else INK
+                face = colour if name in (DENSE, OWN_LANGUAGE) else PAPER
                 mark = _MARKS[names.index(name) % len(_MARKS)]
-                handles[name] = axes.plot([value], [y + shift], mark, color=colour, markersize=5, label=name)[0]
+                axes.plot([low, high], [y + shift, y + shift], color=colour, linewidth=1.2)
+                axes.plot([value], [y + shift], mark, color=colour, markerfacecolor=face, markersize=5)
+                face = face if face == PAPER else INK
+                handles[name] = axes.plot([], [], mark, color=INK, markerfacecolor=face, markersize=5, label=name)[0]
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -197,7 +207,8 @@ def cost_figure(title: str, seconds: Mapping[str, Mapping[str, float]]) -> Any:
     height = 0.8 / len(seconds)
     for index, (setting, of) in enumerate(seconds.items()):
         at = [names.index(name) + (index - (len(seconds) - 1) / 2) * height for name in of]
-        axes.barh(at, list(of.values()), height=0.9 * height, color=PALETTE[index % len(PALETTE)], label=setting)
+        grey, hatch = _GREYS[index % len(_GREYS)], _HATCHES[index // len(_GREYS) % len(_HATCHES)]
+        axes.barh(at, list(of.values()), height=0.9 * height, color=grey, hatch=hatch, edgecolor=PAPER, label=setting)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("seconds of pruning, mean over seeds")
