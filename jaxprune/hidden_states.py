@@ -3,6 +3,7 @@
 Shapes: M microbatches, B sequences of a microbatch that this process has, T tokens, D hidden size.
 """
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -51,9 +52,17 @@ class HiddenStates:
             self._map.madvise(mmap.MADV_DONTNEED, batch * self._stride, self._stride)
 
 
+# Where Linux says what a container may take: control groups of the second version, and of the first.
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
 def half_of_memory() -> int:
-    """Returns half of the bytes of memory that the machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    """Returns half of the bytes of memory that the machine has, or of what its container may take of them."""
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # not there, or without a limit: "max"
+            sizes.append(int(path.read_text(encoding="ascii")))
+    return min(sizes) // 2
 
 
 def _map_file(size: int) -> mmap.mmap:

@@ -25,6 +25,16 @@ def test_what_is_written_is_read_and_neighbours_stay(dtype, limit, is_on_disk):
         np.testing.assert_array_equal(states[batch], wanted[batch])
 
 
+@pytest.mark.parametrize(("told", "wanted"), [("4000000\n", 2_000_000), ("max\n", None), (None, None)])
+def test_a_container_has_the_memory_that_it_may_take(tmp_path, monkeypatch, told, wanted):
+    limit = tmp_path / "memory.max"
+    if told is not None:
+        limit.write_text(told)
+    monkeypatch.setattr(hidden_states, "_LIMITS", (limit,))
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert hidden_states.half_of_memory() == (machine // 2 if wanted is None else wanted)
+
+
 def test_a_file_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(hidden_states.tempfile, "gettempdir", lambda: str(tmp_path))
     states = HiddenStates(2, (1, 1, 8), np.dtype(np.float32), limit_bytes=0)

@@ -41,6 +41,7 @@ class Lockstep:
         num_leading: int,
         mesh: Mesh,
         dtype: Any,
+        host_bytes: int | None = None,
     ):
         """Starts before the embedding.
 
@@ -50,13 +51,16 @@ class Lockstep:
           windows: token ids by language; a microbatch has one language only.
           sentences: token ids of each.
           num_leading: tokens at the beginning of each sentence that are not its own (BOS).
+          mesh: for all of them.
           dtype: of the hidden states and of all computation on them.
+          host_bytes: hidden states of all models that may lie in memory; None: half of what the machine has.
         """
         self._reads, self._model, self._mesh, self.dtype = reads, model, mesh, np.dtype(dtype)
         of_windows = [language for language, tokens in windows.items() for _ in tokens]
         batches = make_microbatches(np.concatenate(list(windows.values())), of_windows, mesh=mesh)
         self._num_tokens = sum(tokens.size for tokens in windows.values())
-        host_bytes = half_of_memory() // (len(reads) * (1 + bool(len(sentences))))
+        host_bytes = half_of_memory() if host_bytes is None else host_bytes
+        host_bytes //= len(reads) * (1 + bool(len(sentences)))
         self.sweeps = [Sweep(model, batches, mesh=mesh, dtype=dtype, host_bytes=host_bytes) for _ in reads]
         self._sentences = [
             SentenceSweep(model, sentences, num_leading=num_leading, mesh=mesh, dtype=dtype, host_bytes=host_bytes)

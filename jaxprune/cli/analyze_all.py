@@ -28,6 +28,7 @@ def command(
     overwrite: options.Overwrite = False,
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
+    host_memory: options.HostMemory = None,
     json: options.Json = False,
 ) -> None:
     """Analyse masks, latent subspaces and neurons together: one pass of the text per model.
@@ -58,6 +59,7 @@ def command(
         overwrite=overwrite,
         mesh=mesh,
         compute_dtype=compute_dtype,
+        host_memory=host_memory,
         sentences=sentences,
         num_sentences=num_sentences,
     )

@@ -21,6 +21,7 @@ def command(
     overwrite: options.Overwrite = False,
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
+    host_memory: options.HostMemory = None,
     json: options.Json = False,
 ) -> None:
     """Find the MLP neurons that serve some languages only, and what pruning made of them.
@@ -48,6 +49,7 @@ def command(
         overwrite=overwrite,
         mesh=mesh,
         compute_dtype=compute_dtype,
+        host_memory=host_memory,
     )
     work = lockstep.total_work + silence * job.silencing_work(checkpoints, inputs)
     with console.WorkProgress("neurons", work) as bar:

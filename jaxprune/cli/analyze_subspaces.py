@@ -20,6 +20,7 @@ def command(
     overwrite: options.Overwrite = False,
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
+    host_memory: options.HostMemory = None,
     json: options.Json = False,
 ) -> None:
     """Split hidden states into what languages share and what tells them apart, before and after pruning.
@@ -47,6 +48,7 @@ def command(
         overwrite=overwrite,
         mesh=mesh,
         compute_dtype=compute_dtype,
+        host_memory=host_memory,
         sentences=sentences,
         num_sentences=num_sentences,
     )

@@ -92,6 +92,7 @@ def open_states(
     overwrite: bool,
     mesh: str | None,
     compute_dtype: str | None,
+    host_memory: float | None,
     sentences: str = "none",
     num_sentences: int = 0,
 ) -> States:
@@ -104,7 +105,7 @@ def open_states(
     from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.data import check_texts
     from jaxprune.jobs.state_inputs import open_lockstep, parse_compared, prepare_states
-    from jaxprune.resources import parse_compute_dtype
+    from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import make_mesh, parse_mesh
     from jaxprune.tasks.parallel import check_reference
 
@@ -114,7 +115,7 @@ def open_states(
     check_reference(sentences)
     if out is not None:
         OutputFolder(out, overwrite=overwrite)
-    sizes, dtype = parse_mesh(mesh), parse_compute_dtype(compute_dtype)
+    sizes, dtype, host_bytes = parse_mesh(mesh), parse_compute_dtype(compute_dtype), parse_gigabytes(host_memory)
     if sizes is not None:
         make_mesh(sizes)
     with console.working(f"opening {', '.join(models)}"):
@@ -124,4 +125,5 @@ def open_states(
             checkpoints, texts, asked, windows=windows, length=length, sentences=sentences, num_sentences=num_sentences
         )
     chosen = make_mesh(sizes, inputs.num_windows)
-    return States(checkpoints, inputs, chosen, open_lockstep(checkpoints, inputs, mesh=chosen, compute_dtype=dtype))
+    lockstep = open_lockstep(checkpoints, inputs, mesh=chosen, compute_dtype=dtype, host_bytes=host_bytes)
+    return States(checkpoints, inputs, chosen, lockstep)

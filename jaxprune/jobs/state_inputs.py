@@ -155,9 +155,22 @@ def _check_amount(windows: int, length: int, num_leading: int) -> None:
 
 
 def open_lockstep(
-    checkpoints: Sequence[Checkpoint], inputs: StateInputs, *, mesh: Mesh, compute_dtype: np.dtype
+    checkpoints: Sequence[Checkpoint],
+    inputs: StateInputs,
+    *,
+    mesh: Mesh,
+    compute_dtype: np.dtype,
+    host_bytes: int | None = None,
 ) -> Lockstep:
-    """Returns the models before their embeddings."""
+    """Returns the models before their embeddings.
+
+    Args:
+      checkpoints: of one shape.
+      inputs: from ``prepare_states``.
+      mesh: for all of them.
+      compute_dtype: of the forward passes.
+      host_bytes: hidden states that may lie in memory; None: half of what the machine has.
+    """
     return Lockstep(
         [checkpoint.parameters for checkpoint in checkpoints],
         checkpoints[0].model,
@@ -166,4 +179,5 @@ def open_lockstep(
         num_leading=inputs.num_leading,
         mesh=mesh,
         dtype=compute_dtype,
+        host_bytes=host_bytes,
     )

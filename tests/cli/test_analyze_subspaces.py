@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxprune import hidden_states
 from jaxprune.cli.analyze_subspaces import tables
 from tests.cli.conftest import WORDS
 from tests.cli.run import run
@@ -86,6 +87,20 @@ def test_all_numbers_and_figures(capsys, tmp_path, tiny, pruned, long_texts, sen
     for name in ("specific-share", "subspaces", "angles", "alignment-between-languages", "alignment-of-pairs"):
         with Image.open(out / f"{name}.png") as image:
             assert image.width > 500
+
+
+def test_states_past_the_memory_that_is_given_are_in_a_file(capsys, monkeypatch, tiny, pruned, long_texts):
+    taken = []
+    original = hidden_states._map_file
+    monkeypatch.setattr(hidden_states, "_map_file", lambda size: taken.append(size) or original(size))
+    words = ["analyze", "subspaces", tiny, pruned / "0.5", *asked(long_texts, "--sentences", "none", "--json")]
+    in_memory = json.loads(run(capsys, *words).out)
+    assert not taken
+    # Two models share them: the states of either are just larger than half.
+    gigabytes = 3 * 16 * 64 * in_memory["hidden_size"] * 4 * 1.9 / 1e9
+    in_file = json.loads(run(capsys, *words, "--host-memory", f"{gigabytes:.9f}").out)
+    assert len(taken) == 2
+    assert in_file["models"] == in_memory["models"]
 
 
 def test_tables_for_a_reader(capsys, tiny, pruned, long_texts):

@@ -133,13 +133,15 @@ def _checks(result: Mapping[str, Any], dense: Model) -> str:
     sentences, chance = min(result["sentences"].values()), 1 / len(result["languages"])
     # Two shares of as many sentences, as if they were independent: languages and blocks add little to that.
     error = math.sqrt((agnostic * (1 - agnostic) + whole * (1 - whole)) / sentences)
-    is_borne_out = agnostic - whole > 2 * error and known - chance > 2 * math.sqrt(0.25 / sentences)
-    verdict = "bears the split out" if is_borne_out else "does not bear the split out beyond chance"
+    is_certain = "more than chance" if abs(agnostic - whole) > 2 * error else "within what chance alone could do"
+    confined = known - chance > 2 * (unknown - chance)
+    told = "lies mostly in the former" if confined else "is not confined to the former"
     return (
-        f"A check on other sentences {verdict}: in {dense['label']} the agnostic part of hidden states finds a "
-        f"sentence\u2019s translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} "
-        f"against {whole:.2f} on average; chance {1 / sentences:.3f}), and the language-specific part tells the "
-        f"language in {known:.0%} of cases, the agnostic part in {unknown:.0%} (chance {chance:.0%})."
+        f"A check on other sentences: in {dense['label']} the agnostic part of hidden states finds a sentence\u2019s "
+        f"translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} against "
+        f"{whole:.2f} on average, {is_certain}; by chance {1 / sentences:.3f}). The language-specific part tells the "
+        f"language in {known:.0%} of cases, the agnostic part in {unknown:.0%} (by chance {chance:.0%}): what tells "
+        f"languages apart {told}."
     )
 
 
