@@ -12,10 +12,9 @@ import platform
 import shutil
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 from command import run
-from safetensors.numpy import save_file
+from random_checkpoint import write_checkpoint
 
 from jaxprune.models import build_model
 
@@ -40,33 +39,11 @@ CONFIG = {
 }
 
 
-def make_checkpoint(folder: Path, gigabytes: float) -> int:
-    """Writes a checkpoint of about that size, one file a section; returns its bytes."""
+def num_blocks(gigabytes: float) -> int:
+    """Returns how many blocks a checkpoint of about that size has."""
     one = build_model({**CONFIG, "num_hidden_layers": 1})
     sizes = [sum(2 * int(np.prod(t.shape)) for t in one.owned_tensors(s).values()) for s in one.sections]
-    num_blocks = round((gigabytes * 1e9 - sizes[0] - sizes[2]) / sizes[1])
-    config = {**CONFIG, "num_hidden_layers": num_blocks}
-    model = build_model(config)
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    rng = np.random.default_rng(0)
-    weight_map, total = {}, 0
-    for number, section in enumerate(model.sections):
-        tensors = {}
-        for tensor in model.owned_tensors(section).values():
-            if len(tensor.shape) == 1:
-                value = np.ones(tensor.shape, np.float32)
-            else:
-                value = rng.standard_normal(tensor.shape, dtype=np.float32)
-                value *= tensor.shape[1] ** -0.5
-            tensors[tensor.name] = value.astype(ml_dtypes.bfloat16)
-        file = f"model-{number + 1:05d}-of-{len(model.sections):05d}.safetensors"
-        save_file(tensors, folder / file, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(tensors, file)
-        total += sum(value.nbytes for value in tensors.values())
-    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    return total
+    return round((gigabytes * 1e9 - sizes[0] - sizes[2]) / sizes[1])
 
 
 def main() -> None:
@@ -80,7 +57,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
     source = args.scratch / "dense"
-    size = make_checkpoint(source, args.gigabytes)
+    size = write_checkpoint(source, {**CONFIG, "num_hidden_layers": num_blocks(args.gigabytes)})
     tokens = np.random.default_rng(1).integers(0, CONFIG["vocab_size"], (8, 128), dtype=np.int32)
     np.save(args.scratch / "tokens.npy", tokens)
     texts = f"tokens:{args.scratch / 'tokens.npy'}"

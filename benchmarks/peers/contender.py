@@ -28,6 +28,7 @@ class Request(argparse.Namespace):
       sparsity, pruned, group: the fraction for unstructured pruning, where ``group`` is 0; else ``pruned`` of each
         ``group`` neighbours.
       batch: sequences that go through the model together.
+      device: ``cpu`` or ``cuda``.
     """
 
     model: Path
@@ -40,6 +41,7 @@ class Request(argparse.Namespace):
     batch: int
     dtype: str
     threads: int
+    device: str
 
 
 class Clock:
@@ -54,6 +56,8 @@ class Clock:
         """Times a phase."""
         start = time.perf_counter()
         yield
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.seconds[name] += time.perf_counter() - start
 
 
@@ -77,7 +81,8 @@ def contend(prune: Callable[[Any, torch.Tensor, Request, Clock], None], *package
     with clock.phase("save"):
         model.save_pretrained(request.out)
     versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", *packages)}
-    print(json.dumps({"seconds": clock.seconds, "pruning": pruning, "versions": versions}))
+    peak = torch.cuda.max_memory_allocated() if request.device == "cuda" else None
+    print(json.dumps({"seconds": clock.seconds, "pruning": pruning, "versions": versions, "peak_device_bytes": peak}))
 
 
 def _parse() -> Request:
@@ -89,6 +94,7 @@ def _parse() -> Request:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     request = parser.parse_args(namespace=Request())
     kept, _, group = request.pattern.partition(":")
     request.group = int(group or 0)

@@ -22,7 +22,7 @@ class Norms:
 
     def __init__(self, linear: nn.Linear):
         """Starts at nothing."""
-        self._sum_I = torch.zeros(linear.in_features)
+        self._sum_I = torch.zeros(linear.in_features, device=linear.weight.device)
 
     def add(self, x_BTI: torch.Tensor) -> None:
         """Adds sequences."""
@@ -47,7 +47,7 @@ class Hessian:
 
     def __init__(self, linear: nn.Linear):
         """Starts at nothing."""
-        self._sum_II = torch.zeros(linear.in_features, linear.in_features)
+        self._sum_II = torch.zeros(linear.in_features, linear.in_features, device=linear.weight.device)
 
     def add(self, x_BTI: torch.Tensor) -> None:
         """Adds sequences."""
@@ -98,10 +98,11 @@ STATISTICS: dict[str, Callable[[nn.Linear], Norms | Hessian]] = {"wanda": Norms,
 @torch.no_grad()
 def prune(model: nn.Module, tokens_NT: torch.Tensor, request: Request, clock: Clock) -> None:
     """Prunes every linear of every block in place."""
-    decoder = model.model
+    decoder = model.to(request.device).model
+    tokens_NT = tokens_NT.to(request.device)
     with clock.phase("embed"):
         hidden = [decoder.embed_tokens(batch_BT) for batch_BT in tokens_NT.split(request.batch)]
-        positions_1T = torch.arange(tokens_NT.shape[1])[None]
+        positions_1T = torch.arange(tokens_NT.shape[1], device=request.device)[None]
         rotations = decoder.rotary_emb(hidden[0], positions_1T)
 
     def run(block: nn.Module, x_BTD: torch.Tensor) -> torch.Tensor:

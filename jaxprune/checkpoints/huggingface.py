@@ -1,7 +1,7 @@
 """Hugging Face folders: opened, and written section by section."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxprune.checkpoints.casting import cast
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.checks import redundant_heads
 from jaxprune.checkpoints.companions import FolderCompanions
+from jaxprune.checkpoints.output_rows import rows_of
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.safetensors_folder import INDEX_FILE, SINGLE_FILE, SafetensorsFolder
 from jaxprune.checkpoints.stored_parameter import StoredParameter
@@ -19,7 +20,6 @@ from jaxprune.disk import require_space
 from jaxprune.errors import RequestError
 from jaxprune.models import build_model
 from jaxprune.models.causal_lm import EMBED, CausalLM
-from jaxprune.sharding import own_parts
 from jaxprune.typing import Params
 
 _SHARD_BYTES = 5 * 10**9
@@ -87,11 +87,20 @@ class HuggingFaceWriter:
 
     def write(self, section: str, params: Params) -> None:
         """Writes what this process has of a section's tensors in its place."""
-        for path, tensor in self._model.owned_tensors(section).items():
-            for index, array in own_parts(params[path]):
-                rows = index[-1 if tensor.is_kernel else 0].start or 0 if index else 0
-                array = cast(array.T if tensor.is_kernel else array, self._specs[tensor.name].dtype, tensor.name)
-                self._files[self._weight_map[tensor.name]].write(tensor.name, array, rows)
+        self.begin(section, params)()
+
+    def begin(self, section: str, params: Params) -> Callable[[], None]:
+        """Takes a section's tensors off the devices; returns what writes them, on any thread."""
+        tensors = self._model.owned_tensors(section)
+        rows = {tensor.name: rows_of(params[path], is_kernel=tensor.is_kernel) for path, tensor in tensors.items()}
+
+        def write() -> None:
+            for name, of_tensor in rows.items():
+                for first, part in of_tensor:
+                    array = cast(np.asarray(part), self._specs[name].dtype, name)
+                    self._files[self._weight_map[name]].write(name, array, first)
+
+        return write
 
     def parameters(self, section: str) -> dict[str, StoredParameter]:
         """Returns what was written of a section, also by an interrupted run that this one continues."""

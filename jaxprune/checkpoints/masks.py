@@ -6,18 +6,18 @@ Bits past ``d_in`` are 0.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Bool
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
+from jaxprune.checkpoints.output_rows import packed_rows_of
 from jaxprune.checkpoints.safetensors_file import SafetensorsFile, StreamedSafetensors
 from jaxprune.checkpoints.tensors import TensorSpec
 from jaxprune.errors import RequestError
 from jaxprune.models.causal_lm import CausalLM, Tensor, block_section
-from jaxprune.sharding import own_parts
 
 MASKS_FILE = "masks.safetensors"
 _LAYOUT = (
@@ -48,11 +48,21 @@ class MaskWriter:
 
     def write(self, section: str, masks: Mapping[str, Bool[np.ndarray | Array, "d_in d_out"]]) -> None:
         """Writes what this process has of the masks of a section's linears, True keeps; split by outputs or not."""
+        self.begin(section, masks)()
+
+    def begin(self, section: str, masks: Mapping[str, Bool[np.ndarray | Array, "d_in d_out"]]) -> Callable[[], None]:
+        """Takes the masks off the devices; returns what writes them, on any thread."""
+        rows = {}
         for linear, tensor in _linears(self._model, section).items():
             assert masks[linear].shape == tensor.shape[::-1], f"{tensor.name}: mask {masks[linear].shape}"
-            for index, mask in own_parts(masks[linear]):
-                outputs = index[1].start or 0 if index else 0
-                self._file.write(tensor.name, np.packbits(mask.T, axis=1, bitorder="little"), outputs)
+            rows[tensor.name] = packed_rows_of(masks[linear])
+
+        def write() -> None:
+            for name, of_mask in rows.items():
+                for first, part in of_mask:
+                    self._file.write(name, np.asarray(part), first)
+
+        return write
 
     def finish(self) -> None:
         """Makes sure that all masks are on the disk."""

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Annotated, NoReturn
 
-from jaxprune.cli import absent_tpu
+from jaxprune.cli import absent_tpu, compiler_flags
 
 # Before anything imports them: their own progress bars and start-up chatter would mix with ours.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -14,6 +14,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if absent_tpu.is_looked_for():
     os.environ["JAX_PLATFORMS"] = "cpu"
+if (flags := compiler_flags.with_defaults(os.environ)) is not None:
+    os.environ["XLA_FLAGS"] = flags
 
 import rich.markup
 import typer

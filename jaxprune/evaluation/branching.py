@@ -18,10 +18,10 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.likelihood import label_log_likelihoods, words_at_a_time
 from jaxprune.evaluation.packing import Batch, Chunk, Shape
-from jaxprune.hidden_states import HiddenStates
+from jaxprune.mesh_states import MeshStates
 from jaxprune.models.cache import Cache
 from jaxprune.models.causal_lm import CausalLM, block_section
-from jaxprune.sharding import batch_sharding, local_batch, local_rows, place_batch, replicate
+from jaxprune.sharding import batch_sharding, place_batch, replicate
 from jaxprune.sweep import IN_FLIGHT, OnTokens, what_to_do
 from jaxprune.typing import Constants, Params
 
@@ -45,33 +45,31 @@ class Bucket:
 
     def embed(self, params: Params, *, limit_bytes: int) -> int:
         """Computes what enters the first block; returns the bytes taken of those that may lie in memory."""
-        devices = batch_sharding(self._mesh).addressable_devices_indices_map((self._mesh.shape["data"],)).values()
-        num_local = self._shape.num_tokens * len({index[0].start for index in devices if index})
-        width = self._model.config.hidden_size
-        self._hidden = HiddenStates(len(self.batches), (num_local, width), self._dtype, limit_bytes=max(limit_bytes, 0))
+        shape = (len(self.batches[0].tokens), self._model.config.hidden_size)
+        self._hidden = MeshStates(self._mesh, len(self.batches), shape, self._dtype, limit_bytes=max(limit_bytes, 0))
         for i, batch in enumerate(self.batches):
             tokens_N = place_batch(self._mesh, batch.tokens)
-            self._hidden[i] = local_rows(_embed(self._model, self._mesh, params, tokens_N, self._dtype))
-        return 0 if self._hidden.is_on_disk else len(self.batches) * num_local * width * self._dtype.itemsize
+            self._hidden.take(i, _embed(self._model, self._mesh, params, tokens_N, self._dtype))()
+        return self._hidden.host_bytes
 
     def advance(self, index: int, params: Params, on_tokens: OnTokens) -> None:
         """Replaces the hidden states by what block ``index`` makes of them."""
         constants = replicate(self._mesh, dict(self._model.constants(index)))
-        in_flight: deque[tuple[int, Array, Array]] = deque()
+        in_flight: deque[tuple[int, Array, Callable[[], None]]] = deque()
 
         def fetch() -> None:
-            i, is_finite, y_ND = in_flight.popleft()
+            i, is_finite, wait = in_flight.popleft()
             self._check(i, np.asarray(is_finite), index)
-            self._hidden[i] = local_rows(y_ND)
+            wait()
             on_tokens(self.batches[i].num_tokens)
 
         for i, batch in enumerate(self.batches):
             lengths_B, owners_R = place_batch(self._mesh, batch.lengths), place_batch(self._mesh, batch.owners)
             is_finite, y_ND = _advance(
-                self._model, self._mesh, self._shape, params, constants, self._states(i), lengths_B, owners_R
+                self._model, self._mesh, self._shape, params, constants, self._hidden.give(i), lengths_B, owners_R
             )
-            y_ND.copy_to_host_async()
-            in_flight.append((i, is_finite, y_ND))
+            in_flight.append((i, is_finite, self._hidden.take(i, y_ND)))
+            del y_ND
             if len(in_flight) == IN_FLIGHT:
                 fetch()
         while in_flight:
@@ -85,7 +83,7 @@ class Bucket:
           chunks: for each batch.
         """
         for i, of_batch in enumerate(chunks):
-            x_ND = self._states(i)
+            x_ND = self._hidden.give(i)
             for chunk in of_batch:
                 sources_P, picked_Q, labels_Q = (
                     place_batch(self._mesh, array) for array in (chunk.sources, chunk.picked, chunk.labels)
@@ -94,9 +92,6 @@ class Bucket:
                 words = words_at_a_time(self._model, self._mesh)
                 found = _predict(self._model, self._mesh, params, x_PD, picked_Q, labels_Q, words)
                 on_scores(chunk, *map(np.asarray, found))
-
-    def _states(self, i: int) -> Float[Array, "N D"]:
-        return local_batch(self._mesh, self._hidden[i], len(self.batches[i].tokens))
 
     def _check(self, i: int, is_finite: Bool[np.ndarray, " rows"], index: int) -> None:
         wrong = self.batches[i].rows[~is_finite]

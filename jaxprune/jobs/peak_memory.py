@@ -1,10 +1,11 @@
-"""How much memory this process had at its peak, since a moment where the system allows that to be asked."""
+"""How much memory this process and its devices had at their peak, since a moment where that can be asked."""
 
 import contextlib
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -39,3 +40,14 @@ def read_peak(*, is_forgotten: bool) -> Peak:
         return Peak(int(line.split()[1]) * 1024, "point" if is_forgotten else "process")
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return Peak(size if sys.platform == "darwin" else size * 1024, "process")
+
+
+def peak_device_bytes(devices: Sequence[Any]) -> int | None:
+    """Returns the most that arrays have taken on any of the devices since the process began; None on CPUs.
+
+    Of a CPU it is the process's own memory. A GPU's allocator holds more than that: three quarters of the memory,
+    unless told otherwise.
+    """
+    told = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in devices]
+    known = [int(size) for size in told if size is not None]
+    return max(known) if known else None

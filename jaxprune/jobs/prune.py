@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,8 @@ from jaxprune.distributed import agree, first_then_others, from_first, is_first,
 from jaxprune.errors import RequestError
 from jaxprune.jobs.journal import JOURNAL_FILE, Journal
 from jaxprune.jobs.manifest import METADATA_FOLDER, calibrations, read_manifest, write_manifest
+from jaxprune.jobs.peak_memory import peak_device_bytes
+from jaxprune.jobs.write_behind import WriteBehind
 from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.pruning.blockwise import Progress, PrunedBlock, prune_blocks
@@ -124,7 +126,9 @@ def prune(
         first = from_first(len(journal.blocks))
         if not journal.is_complete:
             writers = first_then_others(lambda: _open_writers(checkpoint, unfinished, output.partial, dtype))
-            sweep = _start_sweep(checkpoint, writers, read, calibration, mesh, compute_dtype, host_bytes, progress)
+            behind = stack.enter_context(WriteBehind())
+            sweep = _start_sweep(checkpoint, read, calibration, mesh, compute_dtype, host_bytes, progress)
+            behind.start(functools.partial(_write_dense, writers, read))
             if sweep is not None:
                 _replay(sweep, writers.weights, first, progress)
             blocks = prune_blocks(
@@ -139,9 +143,8 @@ def prune(
                 data_parallel=data_parallel,
                 collect=collect,
             )
-            _write_blocks(blocks, model, writers, journal, progress)
-            with progress.phase(model.num_blocks, "head"), together():
-                writers.weights.write(HEAD, read(HEAD))
+            _write_blocks(blocks, model, writers, behind, journal, progress)
+            with progress.phase(model.num_blocks, "finish"), together():
                 writers.masks.finish()
                 if is_first():
                     writers.weights.finish()
@@ -170,6 +173,7 @@ def prune(
             "versions": versions(),
             "devices": [str(device) for device in mesh.devices.flat],
             "mesh": request["mesh"],
+            "peak_device_bytes": peak_device_bytes(mesh.local_devices),
             # Of this run: what an interrupted one took is not known.
             "resumed_at_block": first if first else None,
             "seconds": {**progress.seconds, "total": time.perf_counter() - start},
@@ -195,9 +199,14 @@ def _open_writers(checkpoint: Checkpoint, unfinished: Path, folder: Path, dtype:
     )
 
 
+def _write_dense(writers: _Writers, read: ReadSection) -> None:
+    """Writes what is not pruned and stands outside of the blocks."""
+    for section in (EMBED, HEAD):
+        writers.weights.write(section, read(section))
+
+
 def _start_sweep(
     checkpoint: Checkpoint,
-    writers: _Writers,
     read: ReadSection,
     calibration: Calibration | None,
     mesh: Mesh,
@@ -205,12 +214,10 @@ def _start_sweep(
     host_bytes: int | None,
     progress: Progress,
 ) -> Sweep | None:
-    """Writes the embedding and returns the sequences as it leaves them; None without text."""
+    """Returns the sequences as the embedding leaves them; None without text."""
+    if calibration is None:
+        return None
     with progress.phase(0, "embed"):
-        with together():
-            writers.weights.write(EMBED, read(EMBED))
-        if calibration is None:
-            return None
         batches = make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh)
         sweep = Sweep(checkpoint.model, batches, mesh=mesh, dtype=compute_dtype, host_bytes=host_bytes)
         sweep.embed(read)
@@ -218,18 +225,32 @@ def _start_sweep(
 
 
 def _write_blocks(
-    blocks: Iterable[PrunedBlock], model: CausalLM, writers: _Writers, journal: Journal, progress: Progress
+    blocks: Iterable[PrunedBlock],
+    model: CausalLM,
+    writers: _Writers,
+    behind: WriteBehind,
+    journal: Journal,
+    progress: Progress,
 ) -> None:
+    """Writes each block while the next is pruned; ``write`` is the time for which that had to be waited."""
     for block in blocks:
+        section = block_section(block.index)
         with progress.phase(block.index, "write"):
-            section = block_section(block.index)
-            with together():
-                writers.weights.write(section, block.params)
-                writers.masks.write(section, block.masks)
-            # Only now have all processes written theirs.
-            journal.add(_entry(model, block))
+            # Before this one's come off the devices: so that the host never holds more than two.
+            behind.finish()
+            work = writers.weights.begin(section, block.params), writers.masks.begin(section, block.masks)
+            # Only when all processes have written theirs.
+            then = functools.partial(journal.add, _entry(model, block))
+            behind.start(functools.partial(_do_all, work), then)
         # The next one comes when this one's memory is free again.
-        del block
+        del block, work
+    with progress.phase(model.num_blocks, "write"):
+        behind.finish()
+
+
+def _do_all(work: Iterable[Callable[[], None]]) -> None:
+    for piece in work:
+        piece()
 
 
 def _request(

@@ -14,6 +14,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxprune.models.fused_attention import fused_attention, has_fused_attention
+
 # Attention scores for one slice of the queries at a time: at most [B, N, 256, T] floats, not [B, N, T, T].
 _QUERY_CHUNK = 256
 
@@ -165,6 +167,8 @@ def causal_attention(
         Python number, so that blocks with different windows share a compilation.
     """
     batch, num_tokens, num_heads, head_size = q_BTNH.shape
+    if window is None and has_fused_attention(q_BTNH, k_BTKH, v_BTKH):
+        return fused_attention(q_BTNH, k_BTKH, v_BTKH, scale=scale).reshape(batch, num_tokens, num_heads * head_size)
     num_groups = num_heads // k_BTKH.shape[2]
     # Tokens after heads and before groups: then a slice of the tokens of one key head is a plain matrix.
     q_BKTGH = jnp.moveaxis(q_BTNH.reshape(batch, num_tokens, -1, num_groups, head_size), 1, 2)

@@ -16,7 +16,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxprune.models.causal_lm import CausalLM
-from jaxprune.pruning.collecting import Collect, DataParallel, Statistics, collect_statistics
+from jaxprune.pruning.collecting import Collect, DataParallel, Statistics, collect_statistics, groups_of
+from jaxprune.pruning.compiling import CompiledAhead
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
 from jaxprune.pruning.solving import solve_block
@@ -92,9 +93,14 @@ def prune_blocks(
       RequestError: activations that are not finite, or a statistic that cannot be factorised.
     """
     blocks = read_ahead(read, range(first, model.num_blocks), mesh=mesh)
+    ahead: CompiledAhead | None = None
     for index in range(first, model.num_blocks):
         with progress.phase(index, "read"):
             _, params = next(blocks)
+        # Several processes would have to compile in the same order.
+        if index == first and jax.process_count() == 1:
+            num_groups = 1 if sweep is None else max(groups_of(sweep, method).values()) + 1
+            ahead = CompiledAhead(model, params, method, pattern, mesh, num_groups=num_groups)
         statistics: Statistics = {}
         if method.statistic is not None:
             assert sweep is not None, f"{method} needs calibration"
@@ -104,7 +110,17 @@ def prune_blocks(
                 )
         with progress.phase(index, "solve"):
             dtype = np.dtype(np.float32) if sweep is None else sweep.dtype
-            solved = solve_block(model, index, params, statistics, method, pattern, mesh=mesh, compute_dtype=dtype)
+            solved = solve_block(
+                model,
+                index,
+                params,
+                statistics,
+                method,
+                pattern,
+                mesh=mesh,
+                compute_dtype=dtype,
+                wait=(lambda shape: None) if ahead is None else ahead.wait,
+            )
             for linear, result in solved.items():
                 path = f"{linear}/kernel"
                 params[path] = place(result.kernel, param_sharding(mesh, path, result.kernel.shape))

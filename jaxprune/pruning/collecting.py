@@ -137,8 +137,7 @@ def collect_statistics(
       params: the block's weights, on the mesh.
     """
     model, mesh = sweep.model, sweep.mesh
-    languages = tuple(dict.fromkeys(batch.language for batch in sweep.batches))
-    group_of = dict(zip(languages, method.languages.group_of(languages), strict=True))
+    group_of = groups_of(sweep, method)
     statistics = abstract_statistics(model, method, max(group_of.values()) + 1, mesh)
     statistics = jax.tree.map(lambda sums: _zeros(sums.shape, sums.dtype, sums.sharding), statistics)
     constants = replicate(mesh, dict(model.constants(index)))
@@ -162,6 +161,12 @@ def collect_statistics(
     # pmap has a mesh of its own.
     statistics = jax.tree.map(lambda sums: place(sums, statistic_sharding(mesh, sums.shape)), statistics)
     return jax.block_until_ready(statistics)
+
+
+def groups_of(sweep: Sweep, method: PruningMethod) -> dict[str, int]:
+    """Returns for each language the group whose statistics are kept apart."""
+    languages = tuple(dict.fromkeys(batch.language for batch in sweep.batches))
+    return dict(zip(languages, method.languages.group_of(languages), strict=True))
 
 
 def abstract_statistics(model: CausalLM, method: PruningMethod, num_groups: int, mesh: Mesh) -> Statistics:

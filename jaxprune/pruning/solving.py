@@ -5,7 +5,7 @@ Shapes: S devices on the mesh's ``data`` axis.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -88,12 +88,14 @@ def solve_block(
     *,
     mesh: Mesh,
     compute_dtype: np.dtype,
+    wait: Callable[[tuple[int, ...]], None] = lambda shape: None,
 ) -> dict[str, SolvedKernel]:
     """Returns the linears of block ``index``, pruned.
 
     Args:
       statistics: by activation; those that have been used are taken out, to give their memory back.
       compute_dtype: in which the activations were computed.
+      wait: called with the shape of a kernel before it is pruned.
 
     Raises:
       RequestError: a statistic is not finite or cannot be factorised, or a weight leaves the range of its dtype.
@@ -112,6 +114,7 @@ def solve_block(
         for linear in linears:
             kernel_IO = params[f"{linear}/kernel"]
             kernel_IO = place(kernel_IO, solve_sharding(mesh, kernel_IO.shape))
+            wait(kernel_IO.shape)
             result, num_kept, finite = prune(method, pattern, mesh, kernel_IO, prepared)
             diagnostics = {name: _number(value) for name, value in result.diagnostics.items()}
             _check(tensors[f"{linear}/kernel"].name, method, diagnostics, bool(finite), kernel_IO.dtype)

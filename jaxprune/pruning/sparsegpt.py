@@ -176,6 +176,18 @@ def _prune_inputs(
     mask_MO: Bool[Array, "M O"],
 ) -> tuple[Float32[Array, "M O"], Float32[Array, "M O"]]:
     """Returns the errors of a group and its pruned weights."""
+    operands = kernel_MO, lower_MM, pivot_M, mask_MO
+    # A GPU starts a kernel for each step of a loop, and takes longer for that than for the step.
+    return jax.lax.platform_dependent(*operands, cuda=prune_inputs_unrolled, default=prune_inputs_in_a_loop)
+
+
+def prune_inputs_in_a_loop(
+    kernel_MO: Float32[Array, "M O"],
+    lower_MM: Float32[Array, "M M"],
+    pivot_M: Float32[Array, " M"],
+    mask_MO: Bool[Array, "M O"],
+) -> tuple[Float32[Array, "M O"], Float32[Array, "M O"]]:
+    """Returns the errors of a group and its pruned weights, input by input."""
 
     def prune_input(errors_MO: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
         index, kernel_O, lower_M, pivot, mask_O = xs
@@ -186,6 +198,24 @@ def _prune_inputs(
 
     xs = (jnp.arange(len(pivot_M)), kernel_MO, lower_MM, pivot_M, mask_MO)
     return jax.lax.scan(prune_input, jnp.zeros_like(kernel_MO), xs)
+
+
+def prune_inputs_unrolled(
+    kernel_MO: Float32[Array, "M O"],
+    lower_MM: Float32[Array, "M M"],
+    pivot_M: Float32[Array, " M"],
+    mask_MO: Bool[Array, "M O"],
+) -> tuple[Float32[Array, "M O"], Float32[Array, "M O"]]:
+    """Does what ``prune_inputs_in_a_loop`` does in straight code, which is fused into few kernels."""
+    errors: list[Array] = []
+    pruned: list[Array] = []
+    for i in range(len(pivot_M)):
+        kernel_O = kernel_MO[i]
+        for j, error_O in enumerate(errors):
+            kernel_O = kernel_O - lower_MM[i, j] * error_O
+        errors.append(jnp.where(mask_MO[i], 0.0, kernel_O / pivot_M[i]))
+        pruned.append(jnp.where(mask_MO[i], kernel_O, 0.0))
+    return jnp.stack(errors), jnp.stack(pruned)
 
 
 def _pull(lower_KI: Float32[Array, "K I"], errors_IO: Float32[Array, "I O"]) -> Float32[Array, "K O"]:

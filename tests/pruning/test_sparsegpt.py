@@ -8,7 +8,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from jaxprune.errors import RequestError
 from jaxprune.pruning.patterns import NM, Unstructured, parse_pattern
-from jaxprune.pruning.sparsegpt import SparseGPT
+from jaxprune.pruning.sparsegpt import SparseGPT, prune_inputs_in_a_loop, prune_inputs_unrolled
 from tests.pruning import published
 from tests.pruning.samples import correlated_inputs, prune, random_kernel
 
@@ -128,3 +128,22 @@ def test_the_program_does_not_grow_with_the_width(text):
     assert num_operations(narrow.jaxpr.jaxpr) == num_operations(wide.jaxpr.jaxpr) > 100
     lines = [len(traced.lower().as_text().splitlines()) for traced in (narrow, wide)]
     assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize("size", [1, 4, 16])
+def test_inputs_unrolled_and_in_a_loop_prune_alike(size):
+    rng = np.random.default_rng(size)
+    kernel = rng.standard_normal((size, 40)).astype(np.float32)
+    lower = np.tril(rng.standard_normal((size, size)) * 0.3, -1).astype(np.float32)
+    pivot = rng.uniform(0.5, 2, size).astype(np.float32)
+    mask = rng.random((size, 40)) < 0.5
+    # In float64, in the published order: each error is pushed on to all later inputs.
+    left, errors, pruned = kernel.astype(np.float64), np.zeros((size, 40)), np.zeros((size, 40))
+    for i in range(size):
+        pruned[i] = np.where(mask[i], left[i], 0)
+        errors[i] = np.where(mask[i], 0, left[i] / pivot[i])
+        left[i + 1 :] -= lower[i + 1 :, i, None] * errors[i]
+    for prune_inputs in (prune_inputs_in_a_loop, prune_inputs_unrolled):
+        found_errors, found_pruned = prune_inputs(*map(jnp.asarray, (kernel, lower, pivot, mask)))
+        np.testing.assert_allclose(found_errors, errors, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found_pruned, pruned, rtol=1e-5, atol=1e-6)
