@@ -12,7 +12,7 @@ from jaxprune.analysis.spread import QUANTILES
 from jaxprune.analysis.units import HEADS
 from jaxprune.analysis.zeros import Zeros, summarise
 from jaxprune.jobs.analysis_files import analysis_folder
-from jaxprune.jobs.mask_runs import MaskRun, differences, head_dim, name_runs
+from jaxprune.jobs.mask_runs import MaskRun, check_counts, differences, head_dim, name_runs
 from jaxprune.studies.analyses import MASKS
 
 TOP = 5
@@ -44,7 +44,7 @@ def analyze_masks(
       ``{"runs": [..], "overlap": {"pairs": [..], "groups": [..], "calibrations": [..]}, "zeros": {run: ..}, ..}``.
 
     Raises:
-      RequestError: masks are damaged, or ``out`` cannot be written.
+      RequestError: masks are damaged or not as their manifest says, or ``out`` cannot be written.
     """
     with analysis_folder(out, overwrite=overwrite) as write:
         result = compare_runs(runs, top=top, on_kernel=on_kernel)
@@ -58,12 +58,12 @@ def compare_runs(
     """Returns what ``analyze_masks`` does.
 
     Raises:
-      RequestError: masks are damaged.
+      RequestError: masks are damaged or not as their manifest says.
     """
     start = time.perf_counter()
     labels = name_runs(runs)
     width = head_dim(runs)
-    counts = _watched(count_masks([run.masks for run in runs]), on_kernel)
+    counts = _watched(runs, count_masks([run.masks for run in runs]), on_kernel)
     common, zeros = summarise(counts, len(runs), head_dim=width, top=top)
     pairs = [
         {"a": labels[a], "b": labels[b], "differ": list(differences(runs[a], runs[b])), **common.as_json(a, b)}
@@ -84,8 +84,11 @@ def compare_runs(
     }
 
 
-def _watched(counts: Iterable[KernelCounts], on_kernel: Callable[[str], None]) -> Iterator[KernelCounts]:
+def _watched(
+    runs: Sequence[MaskRun], counts: Iterable[KernelCounts], on_kernel: Callable[[str], None]
+) -> Iterator[KernelCounts]:
     for counted in counts:
+        check_counts(runs, counted)
         yield counted
         on_kernel(counted.kernel.name)
 

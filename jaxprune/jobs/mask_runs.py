@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from jaxprune.analysis.masks import KernelCounts
 from jaxprune.analysis.packed_masks import PackedMasks, check_comparable
 from jaxprune.checkpoints.companions import CONFIG_FILE
 from jaxprune.checkpoints.json_file import read_object
@@ -28,12 +31,14 @@ class MaskRun:
       made_by: what may differ between two runs, each with its name for readers and its identity: ``model``,
         ``method``, ``pattern``, ``languages``, ``texts``, ``seed``.
       num_heads: query heads of a block, where its config or its manifest says.
+      sparsities: of the kernels that its manifest tells of.
     """
 
     reference: str
     masks: PackedMasks
     made_by: Mapping[str, tuple[str, Any]]
     num_heads: int | None
+    sparsities: Mapping[str, float]
 
 
 def open_runs(references: Sequence[str]) -> list[MaskRun]:
@@ -104,6 +109,24 @@ def head_dim(runs: Sequence[MaskRun]) -> int | None:
     return width
 
 
+def check_counts(runs: Sequence[MaskRun], counted: KernelCounts) -> None:
+    """Compares how many weights of a kernel each run keeps with what its manifest says.
+
+    Raises:
+      RequestError: they are not as many; a file can be damaged and have its length.
+    """
+    name, num_weights = counted.kernel.name, counted.kernel.num_weights
+    for run, kept in zip(runs, np.diagonal(counted.both_RR), strict=True):
+        if name not in run.sparsities:
+            continue
+        stated, found = round(run.sparsities[name] * num_weights), num_weights - int(kept)
+        if stated != found:
+            raise RequestError(
+                f"{run.reference}: {name} has {stated:,} pruned weights of {num_weights:,} by the manifest and "
+                f"{found:,} by {MASKS_FILE}; one of them is damaged, or of another run: copy both again or prune again."
+            )
+
+
 def _open(reference: str) -> MaskRun:
     folder = Path(reference).expanduser()
     if not folder.is_dir():
@@ -117,12 +140,13 @@ def _open(reference: str) -> MaskRun:
         raise RequestError(f"{reference} is no pruning: it has no {METADATA_FOLDER}/{missing}; {advice}.")
     try:
         made_by = describe(manifest)
+        sparsities = {name: float(share) for name, share in manifest.get("sparsity", {}).get("kernels", {}).items()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RequestError(
             f"the manifest of {reference} does not say how the model was pruned ({type(error).__name__}: {error}); "
             "restore it or prune again."
         ) from error
-    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest))
+    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest), sparsities)
 
 
 def describe(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:

@@ -2,13 +2,15 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
 
+from jaxprune.errors import RequestError
 from jaxprune.jobs.analyze_masks import analyze_masks, total_work
 from jaxprune.jobs.mask_runs import open_runs
-from tests.analysis.mask_files import block_masks, write_run
+from tests.analysis.mask_files import block_masks, write_masks, write_run
 
 
 def blend(rng, shared, share):
@@ -117,3 +119,27 @@ def test_dense_and_pruned_at_nothing_are_the_same(tmp_path):
     heads, undefined = found["notes"]
     assert "Attention heads are left out" in heads
     assert "undefined (null)" in undefined
+
+
+def test_masks_that_are_not_as_their_manifest_says_are_refused_and_nothing_is_left(tmp_path):
+    masks = block_masks(np.random.default_rng(0), 2)
+    references = [write_run(tmp_path / name, masks) for name in "ab"]
+    path = tmp_path / "b" / "jaxprune" / "manifest.json"
+    silent = json.loads(path.read_text())
+    told = {name: int((~mask).sum()) / mask.size for name, mask in masks.items()}
+    path.write_text(json.dumps({**silent, "sparsity": {"kernels": told}}))
+    as_stated = analyze_masks(open_runs(references))
+    damaged = "model.layers.1.mlp.up_proj.weight"
+    pruned = round(told[damaged] * masks[damaged].size)
+    first = int(np.flatnonzero(masks[damaged].ravel())[0])
+    masks[damaged].ravel()[first] = False
+    write_masks(tmp_path / "b" / "jaxprune", masks)
+    message = (
+        f"/b: {damaged} has {pruned} pruned weights of 1,161 by the manifest and {pruned + 1} by masks.safetensors; "
+    )
+    with pytest.raises(RequestError, match=re.escape(message)):
+        analyze_masks(open_runs(references), out=tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+    # A manifest that does not say is not contradicted.
+    path.write_text(json.dumps(silent))
+    assert analyze_masks(open_runs(references))["runs"][1]["sparsity"] > as_stated["runs"][1]["sparsity"]
