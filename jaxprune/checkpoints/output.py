@@ -104,6 +104,9 @@ class OutputFolder:
             raise RequestError(f"the output {path} is a symbolic link; name the folder itself.")
         if path.exists() and not path.is_dir():
             raise RequestError(f"the output {path} is a file; name a folder that does not exist yet.")
+        # What an empty name is as well.
+        if path == Path.cwd():
+            raise RequestError(f"the output is the folder you are in, {path}; name one that does not exist yet.")
         if path.exists() and not self._overwrite:
             hint = ": it is complete, nothing is left to resume" if self._resume else ""
             raise RequestError(
@@ -196,7 +199,7 @@ class OutputFolder:
 
 def _check_replaceable(path: Path) -> None:
     """Refuses to remove a folder that no command of this program can have written."""
-    holds_us = path in (Path.cwd(), Path.home(), *Path.cwd().parents, *Path.home().parents)
+    holds_us = path in (Path.home(), *Path.cwd().parents, *Path.home().parents)
     if holds_us or not _is_result(path) or (path / ".git").exists():
         raise RequestError(
             f"--overwrite would remove {path}, which does not look like a result of jaxprune; choose another "

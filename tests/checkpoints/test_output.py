@@ -199,7 +199,8 @@ def test_overwrite_spares_what_is_no_result(tmp_path, monkeypatch):
     with pytest.raises(RequestError, match="does not look like a result"):
         OutputFolder(photos, overwrite=True)
     _run(tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "here" / "inner")
     with pytest.raises(RequestError, match="does not look like a result"):
         OutputFolder(tmp_path / "here", overwrite=True)
     _run(tmp_path / "repository")
@@ -277,6 +278,15 @@ def test_impossible_places_are_refused(tmp_path, monkeypatch):
     with pytest.raises(RequestError, match="is not writable"):
         OutputFolder(tmp_path / "out")
     assert _names(tmp_path) == ["file", "link", "loop", "model"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "../here"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_folder_that_one_is_in_is_no_output(tmp_path, monkeypatch, name, overwrite):
+    _run(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(RequestError, match=r"is the folder you are in, /.*/here; name one that does not exist yet"):
+        OutputFolder(type(tmp_path)(name), overwrite=overwrite)
 
 
 def test_the_model_that_is_read_is_safe(tmp_path):
