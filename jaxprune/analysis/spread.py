@@ -26,7 +26,8 @@ class Spread:
       units: how many there are.
       quantiles: sparsity at each of ``QUANTILES``.
       gini: of the numbers of zeros; None if there are none, or only one unit.
-      gini_by_chance: what it would be if every weight were pruned independently at the same rate.
+      gini_by_chance: what it would be if chance alone chose, as far as the pattern leaves it a choice; 0 if the pattern
+        makes all units even.
       most: units that have lost most, with their sparsity, most first; empty if all have lost the same.
     """
 
@@ -41,12 +42,13 @@ class Spread:
         return {**dataclasses.asdict(self), "quantiles": list(self.quantiles), "most": [list(one) for one in self.most]}
 
 
-def spread(kept_U: Int64[np.ndarray, " U"], num_weights: int, *, top: int) -> Spread:
+def spread(kept_U: Int64[np.ndarray, " U"], num_weights: int, *, top: int, variance: float) -> Spread:
     """Summarises units of ``num_weights`` weights each.
 
     Args:
       kept_U: how many are kept of each.
       top: how many units ``most`` names.
+      variance: half the mean square by which the zeros of two units would differ by chance.
     """
     kept_first_U = np.argsort(kept_U, kind="stable")
     zeros_U = num_weights - kept_U[kept_first_U[::-1]]  # ascending
@@ -57,7 +59,7 @@ def spread(kept_U: Int64[np.ndarray, " U"], num_weights: int, *, top: int) -> Sp
         units=len(kept_U),
         quantiles=tuple(map(float, quantiles)),
         gini=_gini(zeros_U),
-        gini_by_chance=_gini_by_chance(float(zeros_U.mean()) / num_weights, num_weights, len(kept_U)),
+        gini_by_chance=_gini_by_chance(float(zeros_U.mean()), variance, len(kept_U)),
         most=tuple((int(unit), 1 - int(kept_U[unit]) / num_weights) for unit in most),
     )
 
@@ -71,13 +73,12 @@ def _gini(ascending_U: Int64[np.ndarray, " U"]) -> float | None:
     return 2 * int(ranks_U @ ascending_U) / (num_units * total) - (num_units + 1) / num_units
 
 
-def _gini_by_chance(sparsity: float, num_weights: int, num_units: int) -> float | None:
-    """Returns the mean Gini coefficient of binomial counts, taken as normal.
+def _gini_by_chance(mean: float, variance: float, num_units: int) -> float | None:
+    """Returns the mean Gini coefficient of counts whose differences are taken as normal.
 
-    Two independent normal values differ by 2 sigma / sqrt(pi) on average, and sigma^2 = n s (1 - s) for n
-    weights of sparsity s. Of U^2 ordered pairs U are a unit with itself.
+    Normal values whose difference has the variance 2 v differ by 2 sqrt(v / pi) on average. Of U^2 ordered pairs U
+    are a unit with itself.
     """
-    if not sparsity or num_units < 2:
+    if not mean or num_units < 2:
         return None
-    ratio = math.sqrt((1 - sparsity) / (sparsity * num_weights * math.pi))
-    return ratio * (num_units - 1) / num_units
+    return math.sqrt(variance / math.pi) / mean * (num_units - 1) / num_units

@@ -5,15 +5,16 @@ Shapes: R runs, U units, K kernels.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxprune.analysis.competition import Competition, inputs_variance, outputs_variance
 from jaxprune.analysis.masks import KernelCounts
 from jaxprune.analysis.overlap import CommonCounts
 from jaxprune.analysis.spread import Spread, spread
-from jaxprune.analysis.units import HIDDEN, Units, gather_units
+from jaxprune.analysis.units import HIDDEN, Units, chance_variances, gather_units
 
 
 class KernelZeros(NamedTuple):
@@ -60,11 +61,13 @@ class Zeros:
 
 
 def summarise(
-    counts: Iterable[KernelCounts], num_runs: int, *, head_dim: int | None, top: int
+    counts: Iterable[KernelCounts], competitions: Sequence[Competition], *, head_dim: int | None, top: int
 ) -> tuple[CommonCounts, list[Zeros]]:
     """Reduces counts, which come block by block, to what is worth telling; holds those of one block at a time.
 
     Args:
+      counts: of all runs together.
+      competitions: of each run; they decide what chance can do.
       head_dim: None where it is not known: no attention heads then.
       top: how many channels, heads or neurons are named that have lost most.
 
@@ -72,7 +75,7 @@ def summarise(
       What the runs have in common, and the zeros of each.
     """
     kernels, both = [], []
-    zeros = [Zeros({}, {}, None) for _ in range(num_runs)]
+    zeros = [Zeros({}, {}, None) for _ in competitions]
     hidden: list[Units] = []
     for index, of_block in itertools.groupby(counts, lambda counted: counted.kernel.block):
         block = {}
@@ -81,21 +84,27 @@ def summarise(
             kernels.append(kernel)
             both.append(counted.both_RR)
             block[kernel.projection] = counted
+            of_outputs_R = chance_variances(outputs_variance, counted, competitions)
+            of_inputs_R = chance_variances(inputs_variance, counted, competitions)
             for run, found in enumerate(zeros):
                 found.kernels[kernel.name] = KernelZeros(
-                    outputs=spread(counted.outputs_RO[run], kernel.d_in, top=top),
-                    inputs=spread(counted.inputs_RI[run], kernel.d_out, top=top),
+                    outputs=spread(counted.outputs_RO[run], kernel.d_in, top=top, variance=of_outputs_R[run]),
+                    inputs=spread(counted.inputs_RI[run], kernel.d_out, top=top, variance=of_inputs_R[run]),
                 )
-        units = gather_units(block, head_dim)
+        units = gather_units(block, head_dim, competitions)
         if HIDDEN in units:
             hidden.append(units.pop(HIDDEN))
         for run, found in enumerate(zeros):
-            found.blocks[index] = {kind: spread(of.kept_RU[run], of.num_weights, top=top) for kind, of in units.items()}
+            found.blocks[index] = {
+                kind: spread(of.kept_RU[run], of.num_weights, top=top, variance=of.variance_R[run])
+                for kind, of in units.items()
+            }
     if len(hidden) == len(zeros[0].blocks):
         kept_RU = np.sum([of.kept_RU for of in hidden], axis=0)
         num_weights = sum(of.num_weights for of in hidden)
+        variance_R = np.sum([of.variance_R for of in hidden], axis=0)
         zeros = [
-            dataclasses.replace(found, hidden=spread(kept_RU[run], num_weights, top=top))
+            dataclasses.replace(found, hidden=spread(kept_RU[run], num_weights, top=top, variance=variance_R[run]))
             for run, found in enumerate(zeros)
         ]
     return CommonCounts(kernels, np.stack(both)), zeros

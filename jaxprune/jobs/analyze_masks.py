@@ -64,7 +64,7 @@ def compare_runs(
     labels = name_runs(runs)
     width = head_dim(runs)
     counts = _watched(runs, count_masks([run.masks for run in runs]), on_kernel)
-    common, zeros = summarise(counts, len(runs), head_dim=width, top=top)
+    common, zeros = summarise(counts, [run.competition for run in runs], head_dim=width, top=top)
     pairs = [
         {"a": labels[a], "b": labels[b], "differ": list(differences(runs[a], runs[b])), **common.as_json(a, b)}
         for a, b in itertools.combinations(range(len(runs)), 2)
@@ -98,6 +98,7 @@ def _account(label: str, run: MaskRun, common: CommonCounts, index: int, zeros: 
         "label": label,
         "folder": run.reference,
         **{factor: name for factor, (name, _) in run.made_by.items()},
+        "competition": run.competition._asdict(),
         "sparsity": common.sparsity(index),
         "concentration": {kind: zeros.mean_gini(kind) for kind in (*HEADS, "neurons")},
     }

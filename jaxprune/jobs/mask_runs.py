@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxprune.analysis.competition import Competition
 from jaxprune.analysis.masks import KernelCounts
 from jaxprune.analysis.packed_masks import PackedMasks, check_comparable
 from jaxprune.checkpoints.companions import CONFIG_FILE
@@ -18,6 +19,8 @@ from jaxprune.checkpoints.masks import MASKS_FILE
 from jaxprune.errors import RequestError
 from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
 
+# Of a pattern's blocks, where the method has none of its own.
+_BLOCK_WIDTH = 128
 HEADS_KEY = "num_attention_heads"
 
 
@@ -32,6 +35,7 @@ class MaskRun:
         ``method``, ``pattern``, ``languages``, ``texts``, ``seed``.
       num_heads: query heads of a block, where its config or its manifest says.
       sparsities: of the kernels that its manifest tells of.
+      competition: which weights competed.
     """
 
     reference: str
@@ -39,6 +43,7 @@ class MaskRun:
     made_by: Mapping[str, tuple[str, Any]]
     num_heads: int | None
     sparsities: Mapping[str, float]
+    competition: Competition
 
 
 def open_runs(references: Sequence[str]) -> list[MaskRun]:
@@ -141,12 +146,13 @@ def _open(reference: str) -> MaskRun:
     try:
         made_by = describe(manifest)
         sparsities = {name: float(share) for name, share in manifest.get("sparsity", {}).get("kernels", {}).items()}
+        competition = competition_of(manifest)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RequestError(
             f"the manifest of {reference} does not say how the model was pruned ({type(error).__name__}: {error}); "
             "restore it or prune again."
         ) from error
-    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest), sparsities)
+    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest), sparsities, competition)
 
 
 def describe(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -167,6 +173,20 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
         "texts": ("{sequences} x {length} of {texts}".format_map(texts), texts),
         "seed": (f"seed {account['seed']}", account["seed"]),
     }
+
+
+def competition_of(manifest: Mapping[str, Any]) -> Competition:
+    """Returns which weights competed; those of a whole kernel where the manifest does not say."""
+    method, pattern = manifest["method"], manifest["pattern"]
+    if "m" in pattern:
+        return Competition(int(pattern["m"]), is_of_one_output=True)
+    # SparseGPT chooses block by block even for single outputs, though not for whole kernels.
+    block = int(method["block_size"]) if "block_size" in method else None
+    of_scope = {
+        "output": Competition(block, is_of_one_output=True),
+        "block": Competition(block or _BLOCK_WIDTH),
+    }
+    return of_scope.get(pattern.get("within"), Competition())
 
 
 def _mixture(sequences: Mapping[str, int]) -> str:

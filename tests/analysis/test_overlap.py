@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from jaxprune.analysis.competition import Competition
 from jaxprune.analysis.masks import count_masks
 from jaxprune.analysis.overlap import Overlap, above_chance, mean_overlap
 from jaxprune.analysis.packed_masks import PackedMasks
@@ -18,7 +19,7 @@ def common(tmp_path, *masks):
     for index, of_run in enumerate(masks):
         write_masks(tmp_path / str(index), of_run)
     runs = [PackedMasks(tmp_path / str(index)) for index in range(len(masks))]
-    return summarise(count_masks(runs), len(runs), head_dim=None, top=3)[0]
+    return summarise(count_masks(runs), [Competition()] * len(runs), head_dim=None, top=3)[0]
 
 
 def iou(a, b):

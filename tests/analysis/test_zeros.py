@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxprune.analysis.competition import Competition
 from jaxprune.analysis.masks import count_masks
 from jaxprune.analysis.packed_masks import PackedMasks
 from jaxprune.analysis.zeros import summarise
@@ -11,11 +12,12 @@ from tests.analysis.mask_files import block_masks, write_masks
 HEAD_DIM = 5
 
 
-def summarised(tmp_path, *masks, head_dim=HEAD_DIM, top=100):
+def summarised(tmp_path, *masks, head_dim=HEAD_DIM, top=100, competitions=None):
     for index, of_run in enumerate(masks):
         write_masks(tmp_path / str(index), of_run)
     runs = [PackedMasks(tmp_path / str(index)) for index in range(len(masks))]
-    return summarise(count_masks(runs), len(runs), head_dim=head_dim, top=top)[1]
+    competitions = competitions or [Competition()] * len(runs)
+    return summarise(count_masks(runs), competitions, head_dim=head_dim, top=top)[1]
 
 
 def names(block):
@@ -89,6 +91,34 @@ def test_a_planted_head_and_a_planted_neuron_are_named(tmp_path):
     for kind in ("query_heads", "key_value_heads", "neurons"):
         mean = other.mean_gini(kind)
         assert mean["gini"] < 1.5 * mean["by_chance"]
+
+
+def exactly(rng, shape, pruned):
+    """Returns a mask that prunes so many of each row, any as likely."""
+    return rng.random(shape).argsort(axis=1).argsort(axis=1) >= pruned
+
+
+def test_chance_is_that_of_each_runs_pattern(tmp_path):
+    """One run prunes 13 of each output's inputs; the other, half of every kernel, wherever."""
+    rng = np.random.default_rng(0)
+    shapes = {name: mask.shape for name, mask in block_masks(rng, 40).items()}
+    by_output = {name: exactly(rng, shape, 13) for name, shape in shapes.items()}
+    by_kernel = {
+        name: exactly(rng, (1, d_out * d_in), d_out * d_in // 2).reshape(d_out, d_in)
+        for name, (d_out, d_in) in shapes.items()
+    }
+    of_one = Competition(None, is_of_one_output=True)
+    outputs, kernel = summarised(tmp_path, by_output, by_kernel, competitions=[of_one, Competition()])
+    even = outputs.mean_gini("key_value_heads")
+    assert even["by_chance"] == 0
+    assert even["gini"] == pytest.approx(0, abs=1e-15)
+    assert all(of.outputs.gini_by_chance == 0 for of in outputs.kernels.values())
+    means = [zeros.mean_gini(kind) for zeros in (outputs, kernel) for kind in ("query_heads", "neurons")]
+    for mean in (*means, kernel.mean_gini("key_value_heads")):
+        assert mean["gini"] == pytest.approx(mean["by_chance"], rel=0.08)
+    assert outputs.hidden.gini == pytest.approx(outputs.hidden.gini_by_chance, rel=0.3)
+    # Of a neuron's three kernels chance is left one.
+    assert means[1]["by_chance"] < 0.75 * means[3]["by_chance"]
 
 
 def test_without_a_width_heads_are_left_out(tmp_path):

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from jaxprune.analysis.competition import Competition
 from jaxprune.errors import RequestError
-from jaxprune.jobs.mask_runs import differences, head_dim, name_runs, open_runs
+from jaxprune.jobs.mask_runs import competition_of, differences, head_dim, name_runs, open_runs
 from tests.analysis.mask_files import block_masks, write_masks, write_run
 
 MASKS = block_masks(np.random.default_rng(0))
@@ -137,3 +138,21 @@ def test_a_truncated_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RequestError, match=r"/b/.*truncated"):
         open_runs([a, b])
+
+
+@pytest.mark.parametrize(
+    ("method", "pattern", "expected"),
+    [
+        ({}, {"sparsity": 0.5, "within": "output"}, Competition(None, is_of_one_output=True)),
+        ({}, {"sparsity": 0.5, "within": "kernel"}, Competition()),
+        ({}, {"sparsity": 0.5, "within": "block"}, Competition(128)),
+        ({"block_size": 64}, {"sparsity": 0.5, "within": "block"}, Competition(64)),
+        # SparseGPT prunes as many of each output in each of its blocks.
+        ({"block_size": 64}, {"sparsity": 0.5, "within": "output"}, Competition(64, is_of_one_output=True)),
+        ({"block_size": 64}, {"sparsity": 0.5, "within": "kernel"}, Competition()),
+        ({"block_size": 64}, {"n": 2, "m": 4}, Competition(4, is_of_one_output=True)),
+        ({}, {}, Competition()),
+    ],
+)
+def test_what_competed_is_known_from_method_and_pattern(method, pattern, expected):
+    assert competition_of({"method": method, "pattern": pattern}) == expected
