@@ -92,8 +92,14 @@ def check_comparable(runs: Sequence[PackedMasks]) -> None:
                 )
 
 
-def _kernel(name: str, shape: tuple[int, int], path: Path) -> Kernel:
+def parse_name(name: str) -> tuple[int, str] | None:
+    """Returns block and projection of a Hugging Face name; None if it is of no weight of a block."""
     match = _NAME.fullmatch(name)
-    if match is None or 0 in shape:
+    return None if match is None else (int(match["block"]), match["projection"])
+
+
+def _kernel(name: str, shape: tuple[int, int], path: Path) -> Kernel:
+    place = parse_name(name)
+    if place is None or 0 in shape:
         raise RequestError(f"{path}: {name} {list(shape)} is not a weight of a transformer block; the file is damaged.")
-    return Kernel(name, int(match["block"]), match["projection"], *shape)
+    return Kernel(name, *place, *shape)

@@ -84,5 +84,3 @@ def command(
         console.print_json(found)
         return
     print_analyses(found, _TABLES, out)
-    if not masks:
-        console.out.print("Masks are left out: fewer than two of the models were pruned by jaxprune.", highlight=False)

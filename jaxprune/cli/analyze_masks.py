@@ -7,9 +7,11 @@ import typer
 
 from jaxprune.cli import console, numbers, options
 from jaxprune.cli.analysis_output import print_analysis
+from jaxprune.studies.mask_numbers import SIDES, concentration, most_pruned
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
+_MOST_HIDDEN = 2
 
 
 def command(
@@ -35,9 +37,9 @@ def command(
     """Compare the masks of several prunings of one model.
 
     Overlap (intersection over union) of the kept and of the pruned weights of each two runs, overall, by block, by
-    projection and by kernel, each with its level by chance; sparsity of input and output channels; concentration of
-    zeros on attention heads and MLP neurons. Runs that differ in the seed only show the noise that the effect of a
-    language has to exceed.
+    projection and by kernel, each with its level by chance; which input and output channels have lost most;
+    concentration of zeros on channels, attention heads and MLP neurons, beside what chance gives as far as the pattern
+    leaves it a choice. Runs that differ in the seed only show the noise that the effect of a language has to exceed.
 
     [bold]Example:[/]  jaxprune analyze masks compared/de compared/en compared/de+en --out overlap
     """
@@ -59,7 +61,9 @@ def command(
 
 
 def tables(result: dict[str, Any]) -> list[Any]:
-    """Returns the runs, the overlaps by what differs, and if they are few all pairs."""
+    """Returns the runs, the overlaps by what differs, and if they are few all pairs; nothing of no runs."""
+    if not result["runs"]:
+        return []
     rows = [
         [
             run["label"],
@@ -68,8 +72,9 @@ def tables(result: dict[str, Any]) -> list[Any]:
         ]
         for run in result["runs"]
     ]
-    title = "Concentration of zeros (Gini coefficient, mean over blocks; in brackets if they fell independently)"
+    title = "Concentration of zeros (Gini coefficient, mean over blocks; in brackets by chance)"
     tables = [console.table(title, ["run", "pruned", "query heads", "key-value heads", "neurons"], rows)]
+    tables.append(_channel_table(result))
     overlap = result["overlap"]
     columns = ["kept IoU", "by chance", "pruned IoU", "by chance"]
     rows = [
@@ -83,9 +88,33 @@ def tables(result: dict[str, Any]) -> list[Any]:
     return tables
 
 
+def _channel_table(result: dict[str, Any]) -> Any:
+    """Returns for each run how unevenly zeros lie on channels, and which have lost most."""
+    rows = []
+    for run in result["runs"]:
+        zeros = result["zeros"][run["label"]]
+        for side in SIDES:
+            most = most_pruned(zeros, side)
+            told = f"block {most.block} {most.projection} {most.channel}: {most.sparsity:.1%}" if most else "–"
+            name = run["label"] if side == SIDES[0] else ""
+            rows.append([name, side, _concentration(concentration(zeros, side)), told])
+        hidden = zeros["hidden_channels"]
+        if hidden is not None and hidden["most"]:
+            found = {"gini": hidden["gini"], "by_chance": hidden["gini_by_chance"]}
+            told = ", ".join(f"{channel}: {sparsity:.1%}" for channel, sparsity in hidden["most"][:_MOST_HIDDEN])
+            rows.append(["", "hidden, all blocks", _concentration(found), told])
+    title = "Channels that lost most (concentration as above, mean over kernels)"
+    return console.table(title, ["run", "channels", "concentration", "lost most"], rows)
+
+
 def _measures(overlap: dict[str, float | None]) -> list[str]:
     return ["undefined" if value is None else f"{value:.4f}" for value in overlap.values()]
 
 
 def _concentration(found: dict[str, float] | None) -> str:
-    return "–" if found is None else f"{found['gini']:.4f} ({found['by_chance']:.4f})"
+    if found is None:
+        return "–"
+    told = f"{found['gini']:.4f}"
+    # The pattern can fix an output's, a head's number of zeros, and does so up to rounding.
+    is_fixed = not found["by_chance"] and not float(told)
+    return "even by the pattern" if is_fixed else f"{told} ({found['by_chance']:.4f})"

@@ -20,6 +20,8 @@ from jaxprune.jobs.state_inputs import StateInputs
 from jaxprune.studies.analyses import MASKS, NEURONS, SUBSPACES
 from jaxprune.sweep import OnTokens
 
+_WITHOUT_MASKS = "Masks are left out: fewer than two of the models were pruned by jaxprune."
+
 
 def find_masks(models: Sequence[str]) -> list[MaskRun]:
     """Returns the masks of those models that have some; none if fewer than two have.
@@ -56,7 +58,7 @@ def analyze_all(
       checkpoints: the first is what the others are compared with.
       inputs: from ``prepare_states``.
       lockstep: from ``open_lockstep``.
-      masks: from ``find_masks``; without, masks are left out.
+      masks: from ``find_masks``; without, the result has no runs and a note that says why.
       rank: of the language-specific subspaces at most.
       thresholds: of the language-specific neurons; None: as published.
       is_causal: whether to silence each language's neurons, and as many others, and measure every language.
@@ -71,9 +73,8 @@ def analyze_all(
     """
     found: dict[str, dict[str, Any]] = {}
     with analysis_folder(out, overwrite=overwrite, is_one_of_many=True) as write:
-        if masks:
-            on_phase("masks")
-            found[MASKS] = compare_runs(masks)
+        on_phase("masks")
+        found[MASKS] = compare_runs(masks) if masks else {"runs": [], "notes": [_WITHOUT_MASKS]}
         start = time.perf_counter()
         on_phase(", ".join(inputs.languages))
         subspaces = analyze_subspaces.Collector(inputs, rank)

@@ -14,6 +14,7 @@ from jaxprune.studies.cells import CellPanel, cells_figure
 from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
 from jaxprune.studies.line_styles import LineStyle, colourless_style, line_styles
+from jaxprune.studies.mask_numbers import SIDES, beyond_chance, chance_told, concentration
 
 _CHANCE = "#999999"
 
@@ -32,9 +33,12 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
 
     ``overlap``: runs by runs. ``overlap-by-projection`` and ``overlap-by-block``: means over the pairs of runs that
     differ in the same ways. ``zeros-on-query-heads`` (where heads are known) and ``zeros-on-neurons``: concentration by
-    block.
+    block. ``zeros-on-channels``: how far the channels that lost most are beyond chance, by projection. None if there
+    were no runs to compare.
     """
     require_matplotlib()
+    if not result["runs"]:
+        return []
     overlap, labels = result["overlap"], [run["label"] for run in result["runs"]]
     agreement = np.full((len(labels), len(labels)), np.nan)
     for pair in overlap["pairs"]:
@@ -84,11 +88,41 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             what = kind.replace("_", " ")
             title = f"Do some {what} lose more than others?"
             figure = _line_figure(title, f"Gini coefficient of zeros over {what}", _concentration(result, kind))
-            caption = (
-                f"How unevenly zeros lie on {what}, by block: 0 is alike on all; dotted, what independent zeros give."
-            )
+            caption = f"How unevenly zeros lie on {what}, by block: 0 is alike on all; dotted, {chance_told(result)}."
             figures.append(NamedFigure(f"zeros-on-{what.replace(' ', '-')}", figure, caption))
+    if any(concentration(zeros, "inputs") for zeros in result["zeros"].values()):
+        figures.append(_channel_figure(result))
     return figures
+
+
+def _channel_figure(result: Mapping[str, Any]) -> NamedFigure:
+    from matplotlib.colors import Normalize
+
+    panels = []
+    for side in SIDES:
+        levels = [beyond_chance(result, run, side) for run in result["runs"]]
+        texts = [["" if level is None else f"{round(level)}" for level in of_run.values()] for of_run in levels]
+        array = np.array([list(of_run.values()) for of_run in levels], np.float64)
+        labels = [run["label"] for run in result["runs"]]
+        panels.append(CellPanel(f"{side.removesuffix('s')} channels", labels, list(levels[0]), array, texts))
+    figure = cells_figure(
+        "Do some channels lose more than others? The 5 % that lost most",
+        panels,
+        row_label="run",
+        column_label="projection",
+        label="sparsity beyond chance\n(percentage points)",
+        colours="cividis",
+        # Below: less than noise, as a pattern can make it.
+        norm=Normalize(0.0, max(1.0, *(float(np.nanmax(panel.levels, initial=0.0)) for panel in panels))),
+        size=(0.5, 0.36),
+        abreast=2,
+        is_turned=True,
+    )
+    caption = (
+        "What the 5 % of a projection's input and output channels that lost most have lost at least, in percentage "
+        f"points of their weights beyond {chance_told(result)}; mean over blocks. 0: no channel stands out."
+    )
+    return NamedFigure("zeros-on-channels", figure, caption)
 
 
 def _concentration(result: Mapping[str, Any], kind: str) -> list[_Line]:

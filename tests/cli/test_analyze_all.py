@@ -47,17 +47,26 @@ def test_together_they_are_what_they_are_alone(capsys, tmp_path, tiny, runs, tex
         assert list((out / kind).glob("*.png"))
 
 
-def test_a_table_for_each_part(capsys, tiny, runs, texts):
-    done = run(capsys, "analyze", "all", tiny, runs / "half", *asked(texts, "--sentences", "none"))
+def test_a_table_for_each_part_and_masks_that_are_left_out(capsys, tmp_path, tiny, runs, texts):
+    request = ["analyze", "all", tiny, runs / "half", *asked(texts, "--sentences", "none"), "--out", tmp_path / "out"]
+    done = run(capsys, *request)
     assert done.status == 0, done.err
-    assert "Masks are left out: fewer than two of the models were pruned by jaxprune." in done.out
+    note = "Masks are left out: fewer than two of the models were pruned by jaxprune."
+    assert done.out.count(note) == 1
+    written = json.loads((tmp_path / "out" / "masks" / "masks.json").read_text(encoding="utf-8"))
+    assert written == {"runs": [], "notes": [note]}
     for heading in ("Latent subspaces", "Neurons", "subspace kept", "Language-specific neurons"):
         assert heading in done.out
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(["--languages", "de"], "name two or more"), (["--rank", 3], "rank"), (["--top-rate", 0], "--top-rate is 0.0")],
+    [
+        (["--out", ""], "the output is the folder you are in"),
+        (["--languages", "de"], "name two or more"),
+        (["--rank", 3], "rank"),
+        (["--top-rate", 0], "--top-rate is 0.0"),
+    ],
 )
 def test_wrong_requests_end_with_2_and_a_sentence(capsys, tiny, texts, more, said):
     done = run(capsys, "analyze", "all", tiny, *asked(texts, *more))

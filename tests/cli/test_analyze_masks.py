@@ -1,6 +1,7 @@
 """``jaxprune analyze masks`` on what ``prune`` and ``compare`` really write."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -45,6 +46,8 @@ def test_the_numbers_are_those_of_the_masks(capsys, pruned):
     for kernel in found["zeros"]["sw · seed 0"]["kernels"].values():
         assert kernel["outputs"]["most"] == []
         assert len(kernel["inputs"]["most"]) == 5
+        assert kernel["outputs"]["gini_by_chance"] == 0 < kernel["inputs"]["gini_by_chance"]
+    assert found["runs"][0]["competition"] == {"inputs": None, "is_of_one_output": True}
 
 
 def test_masks_and_manifest_are_enough(capsys, tmp_path, pruned):
@@ -65,6 +68,12 @@ def test_tables_and_figures_for_a_person(capsys, tmp_path, pruned):
     assert done.status == 0, done.err
     assert "by chance" in done.out
     assert "0.3333" in done.out
+    # Wanda prunes as many of each output: of the models, nothing is said.
+    lines = [line for line in done.out.splitlines() if line.split()[:1] == ["outputs"]]
+    assert len(lines) == 3
+    assert all(line.split() == ["outputs", "even", "by", "the", "pattern", "–"] for line in lines)
+    assert len(re.findall(r"inputs +\d\.\d{4} \(\d\.\d{4}\) +block \d \w+_proj \d+: \d+\.\d%", done.out)) == 3
+    assert len(re.findall(r"hidden, all blocks +\d\.\d{4} \(\d\.\d{4}\) +\d+: \d+\.\d%, \d+: \d", done.out)) == 3
     assert "seed" in done.out
     assert str(tmp_path / "out") in done.out.replace("\n", "")
     assert {path.suffix for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")} == {".json", ".png"}
@@ -105,6 +114,7 @@ def test_wrong_requests_end_with_2_and_leave_nothing(capsys, tmp_path, tiny, pru
         ([pruned[0], tmp_path / "empty"], "is no pruning"),
         ([pruned[0], tmp_path / "loop"], "is not a folder"),
         ([*pruned, "--top", 0], "--top is 0; give a whole number, 1 or more"),
+        ([*pruned, "--out", ""], "the output is the folder you are in"),
         ([*pruned, "--out", tmp_path / "there"], "exists"),
         ([*pruned, "--out", tmp_path / "there", "--overwrite"], "does not look like a result"),
         ([*pruned, "--out", tmp_path / "no" / "out"], "cannot be created"),

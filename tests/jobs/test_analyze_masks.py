@@ -89,6 +89,7 @@ def test_the_result_is_plain_json_and_complete(runs, tmp_path):
     labels = [run["label"] for run in found["runs"]]
     assert list(found["zeros"]) == labels
     assert labels[0] == "wanda · de · seed 0"
+    assert found["runs"][0]["competition"] == {"inputs": None, "is_of_one_output": False}
     for zeros in found["zeros"].values():
         assert set(zeros["blocks"]) == {"0", "1"}
         assert zeros["blocks"]["0"]["query_heads"]["units"] == 6
@@ -101,6 +102,7 @@ def test_the_result_is_plain_json_and_complete(runs, tmp_path):
         "overlap-by-projection.png",
         "zeros-on-query-heads.png",
         "zeros-on-neurons.png",
+        "zeros-on-channels.png",
     }
 
 

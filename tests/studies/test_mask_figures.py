@@ -7,6 +7,7 @@ from jaxprune.analysis.overlap import above_chance
 from jaxprune.jobs.analyze_masks import analyze_masks
 from jaxprune.jobs.mask_runs import open_runs
 from jaxprune.studies.mask_figures import mask_figures
+from jaxprune.studies.mask_numbers import beyond_chance
 from tests.analysis.mask_files import block_masks, write_run
 
 
@@ -89,3 +90,26 @@ def test_a_language_has_one_colour_and_its_runs_have_other_strokes(drawn):
     assert de.get_linestyle() != de_1.get_linestyle()
     # A run without zeros has no concentration to show.
     assert len(lines["en · seed 0"].get_ydata()) == 0
+
+
+def test_channels_beyond_chance_stand_in_their_cells(drawn):
+    result, _ = drawn
+    [figure] = [of.figure for of in mask_figures(result) if of.name == "zeros-on-channels"]
+    inputs, outputs = figure.axes[:2]
+    assert [axes.get_title(loc="left") for axes in (inputs, outputs)] == ["input channels", "output channels"]
+    for axes, side in ((inputs, "inputs"), (outputs, "outputs")):
+        expected = {}
+        for row, run in enumerate(result["runs"]):
+            for column, points in enumerate(beyond_chance(result, run, side).values()):
+                if points is not None:
+                    expected[column, row] = f"{round(points)}"
+        # Nothing of the two runs that keep everything.
+        assert texts(axes) == expected
+        assert {row for _, row in expected} == {0, 1, 2}
+    assert [label.get_text() for label in inputs.get_yticklabels()] == [run["label"] for run in result["runs"]]
+
+
+def test_of_runs_that_keep_everything_channels_are_not_drawn(tmp_path):
+    dense = {name: np.ones_like(mask) for name, mask in block_masks(np.random.default_rng(0)).items()}
+    result = analyze_masks(open_runs([write_run(tmp_path / name, dense) for name in "ab"]))
+    assert "zeros-on-channels" not in [of.name for of in mask_figures(result)]

@@ -70,6 +70,8 @@ def analysis_sections(stored: Iterable[Stored], study: Path, model: str) -> tupl
             other = _other_model(of.kind, of.result, model)
             if other:
                 problems.append(f"An analysis is left out: {of.path} is of {other}, and the study of {model}.")
+            elif of.kind == MASKS and not of.result["runs"]:
+                problems.append(f"An analysis is left out: {of.path} has none. {' '.join(of.result['notes'])}")
             else:
                 sections.append(_section(of.kind, of.result, of.path.parent.relative_to(study).as_posix()))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

@@ -2,11 +2,13 @@
 
 import itertools
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxprune.analysis.overlap import above_chance
 from jaxprune.studies import wording
+from jaxprune.studies.mask_numbers import SIDES, chance_told, concentration
+from jaxprune.studies.report.channel_words import channel_words
 from jaxprune.studies.report.table import NOTHING, Table
 
 _FACTORS = {
@@ -36,17 +38,19 @@ def mask_words(result: Mapping[str, Any]) -> tuple[str, str]:
             f"thing agree {wording.names(told)}."
         )
     shows += _language_beyond_seed(result)
-    gini = [
-        f"{kind.replace('_', ' ')} {statistics.fmean(of['gini'] for of in found):.3f} "
-        f"({statistics.fmean(of['by_chance'] for of in found):.3f})"
+    by_kind = {
+        kind.replace("_", " "): [run["concentration"][kind] for run in result["runs"]]
         for kind in ("query_heads", "neurons")
-        if (found := [run["concentration"][kind] for run in result["runs"] if run["concentration"][kind]])
-    ]
+    } | {
+        f"{side} of a projection": [concentration(zeros, side) for zeros in result["zeros"].values()] for side in SIDES
+    }
+    gini = [f"{kind} {_concentration(found)}" for kind, of in by_kind.items() if (found := list(filter(None, of)))]
     if gini:
         shows += (
-            " How unevenly zeros lie (Gini coefficient; 0 is alike on all, in brackets what zeros that fell "
-            f"independently of one another would give): {wording.names(gini)}."
+            f" How unevenly zeros lie (Gini coefficient; 0 is alike on all, in brackets {chance_told(result)}): "
+            f"{wording.names(gini)}."
         )
+    shows += channel_words(result)
     not_shown = (
         "Masks say which weights were kept, not what they do: prunings that keep different weights can compute much "
         "the same, and a method that adjusts the weights it keeps changes more than its mask."
@@ -57,6 +61,16 @@ def mask_words(result: Mapping[str, Any]) -> tuple[str, str]:
             "known here."
         )
     return shows, not_shown
+
+
+def _concentration(found: Sequence[Mapping[str, float]]) -> str:
+    """Returns the mean over runs, those apart whose pattern leaves chance, and anything else, no choice."""
+    free = [of for of in found if of["by_chance"]]
+    if not free:
+        return "even by the pattern"
+    told = f"{statistics.fmean(of['gini'] for of in free):.3f} ({statistics.fmean(of['by_chance'] for of in free):.3f})"
+    forced = len(found) - len(free)
+    return told + (f", and even by the pattern in {wording.count(forced, 'run')}" if forced else "")
 
 
 def mask_table(result: Mapping[str, Any]) -> Table:

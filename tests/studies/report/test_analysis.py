@@ -1,5 +1,6 @@
 """What a report says of the analyses that a study keeps: numbers that were planted, in words and tables."""
 
+import itertools
 import json
 
 import pytest
@@ -28,6 +29,57 @@ def test_masks_without_seeds_say_that_noise_is_not_known(tmp_path):
     assert "if that is the language of calibration (2 pairs)." in shows
     assert "comparisons" not in shows
     assert "is not known here" in not_shown
+
+
+@pytest.fixture
+def channels(tmp_path):
+    """Returns masks in which the inputs of one projection stand out by 20 points, and some hidden channels."""
+    found = json.loads(json.dumps(made_analyses.masks(tmp_path / "runs")))
+    upper = found["quantiles"].index(0.95)
+    hidden = [[3, 11, 7], [3, 11, 8], [3, 4, 5], [20, 21, 22]]
+    for run, most in zip(found["runs"], hidden, strict=True):
+        zeros = found["zeros"][run["label"]]
+        zeros["hidden_channels"]["most"] = [[channel, 0.9] for channel in most]
+        for (name, kernel), side in itertools.product(zeros["kernels"].items(), ("inputs", "outputs")):
+            stands_out = side == "inputs" and "down_proj" in name
+            kernel[side] |= {"gini_by_chance": 0.0}
+            kernel[side]["quantiles"][upper] = run["sparsity"] + (0.2 if stands_out else 0.0099)
+    return found
+
+
+def test_channels_that_stand_out_are_told(channels):
+    shows, _ = mask_words(channels)
+    assert "Single channels stand out most among the inputs of down_proj (20): in brackets, by how many" in shows
+    assert "among the 3 that lost most in more than half of a method’s prunings: wanda 3 (3 of 4)." in shows
+    for zeros in channels["zeros"].values():
+        zeros["hidden_channels"] = None
+        for kernel in zeros["kernels"].values():
+            kernel["inputs"]["quantiles"] = kernel["outputs"]["quantiles"]
+    shows, _ = mask_words(channels)
+    assert "Single channels" not in shows
+    assert "hidden channels" not in shows
+
+
+def test_what_chance_is_the_level_of_is_told(channels):
+    assert "as far as the pattern leaves it a choice): query heads" in mask_words(channels)[0]
+    for run in channels["runs"]:
+        run["concentration"]["query_heads"] = {"gini": 0.0, "by_chance": 0.0}
+    assert "): query heads even by the pattern, neurons 0." in mask_words(channels)[0]
+    channels["runs"][0]["concentration"]["query_heads"] = {"gini": 0.25, "by_chance": 0.125}
+    assert "query heads 0.250 (0.125), and even by the pattern in 3 runs, neurons" in mask_words(channels)[0]
+
+
+def test_masks_of_an_earlier_version_and_masks_that_were_left_out(tmp_path, channels):
+    for run in channels["runs"]:
+        del run["competition"]
+    for name, result in (("earlier", channels), ("none", {"runs": [], "notes": ["Masks are left out: why."]})):
+        (tmp_path / "analysis" / name).mkdir(parents=True)
+        (tmp_path / "analysis" / name / "masks.json").write_text(json.dumps(result))
+    [section], [problem] = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert "(Gini coefficient; 0 is alike on all, in brackets what zeros give that fall independently" in section.shows
+    captions = {figure.name: figure.caption for figure in section.figures}
+    assert "dotted, what zeros give that fall independently" in captions["zeros-on-neurons"]
+    assert problem.endswith("none/masks.json has none. Masks are left out: why.")
 
 
 def test_which_part_is_disturbed_is_told():
