@@ -14,7 +14,7 @@ from jaxprune.analysis.silencing import Effect, Effects
 def as_json(
     counts: Mapping[str, GateCounts],
     thresholds: Thresholds,
-    silencing: Mapping[str, Mapping[str, Effects]],
+    silencing: Mapping[str, Mapping[str, Effects | None]],
     *,
     length: int,
 ) -> dict[str, Any]:
@@ -22,7 +22,8 @@ def as_json(
 
     Args:
       counts: by a model's label; the first is what others are compared with.
-      silencing: by a model's label and the language silenced; empty if it was not asked for.
+      silencing: by a model's label and the language silenced, of neurons that half of the windows chose; empty if it was
+        not asked for.
       length: tokens of a window, those that are not counted among them.
     """
     first = next(iter(counts.values()))
@@ -45,7 +46,7 @@ def as_json(
         "neurons": analyze_counts(counts, thresholds),
         "silencing": {
             label: {
-                language: {"own": _effect(effects.own), "others": _effect(effects.others)}
+                language: effects and {"own": _effect(effects.own), "others": _effect(effects.others)}
                 for language, effects in of_model.items()
             }
             for label, of_model in silencing.items()
@@ -58,6 +59,7 @@ def as_json(
 def _effect(effect: Effect) -> dict[str, Any]:
     return {
         "neurons": effect.neurons,
+        "silent": [list(of_block) for of_block in effect.silent],
         "change": {
             language: {
                 "value": of.value,
@@ -84,8 +86,18 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
     for label, of_model in found["neurons"].items():
         if of_model["chosen"] < wanted:
             yield f"{label}: {of_model['chosen']} neurons pass the filter, of {wanted} that were to be chosen."
+    if found["silencing"]:
+        yield (
+            "Silenced are the neurons that every other window chose, and the rest of the windows show what that does: "
+            "they are not those that all windows choose, nor as many."
+        )
     for label, of_model in (found["silencing"] or {}).items():
+        empty = [language for language, of_language in of_model.items() if of_language is None]
+        if empty:
+            yield f"{label}: no neurons of {', '.join(empty)} were chosen on every other window, so none are silenced."
         for language, of_language in of_model.items():
+            if of_language is None:
+                continue
             own, others = (of_language[which]["neurons"] for which in ("own", "others"))
             if others < own:
                 yield (

@@ -11,7 +11,7 @@ Shapes: N blocks, F neurons of a block, L languages.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,12 +75,17 @@ class Effect:
     """What silencing some neurons does.
 
     Attributes:
-      neurons: how many.
+      silent: which, by block.
       change: by language of the text, in nats a token: log of silenced by whole perplexity, paired by window.
     """
 
-    neurons: int
+    silent: Sequence[Sequence[int]]
     change: Mapping[str, Estimate]
+
+    @property
+    def neurons(self) -> int:
+        """How many."""
+        return sum(map(len, self.silent))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,18 +112,19 @@ def causal_test(
     seed: int = 0,
     on_tokens: OnTokens = lambda tokens: None,
     on_phase: Callable[[str], None] = lambda name: None,
-) -> dict[str, Effects]:
+) -> dict[str, Effects | None]:
     """Silences each language's neurons, and random others, and measures the perplexity of every language.
 
     Args:
       windows: text by language.
       members_LNF: which neurons belong to each of these languages, in their order.
       seed: draws the others.
-      on_tokens: told the tokens computed, once a block and once for the head, ``passes`` times.
+      on_tokens: told the tokens computed, or spared, once a block and once for the head, ``passes`` times.
       on_phase: told what is silenced.
 
     Returns:
-      By language silenced. Intervals are over windows (``jaxprune.evaluation.intervals``): what other text would show.
+      By language silenced; None for one without neurons, of which nothing is computed. Intervals are over windows
+      (``jaxprune.evaluation.intervals``): what other text would show.
 
     Raises:
       RequestError: activations or logits are not finite.
@@ -127,6 +133,12 @@ def causal_test(
     def score(is_silent_NF: Bool[np.ndarray, "N F"]) -> dict[str, ScoredWindows]:
         return score_windows(silence(read, is_silent_NF), model, windows, mesh=mesh, dtype=dtype, on_tokens=on_tokens)
 
+    def spare(num_passes: int) -> None:
+        on_tokens(num_passes * (model.num_blocks + 1) * sum(of.tokens_NT.size for of in windows.values()))
+
+    if not members_LNF.any():
+        spare(passes(len(windows)))
+        return dict.fromkeys(windows)
     on_phase("nothing silenced")
     whole = score(np.zeros_like(members_LNF[0]))
 
@@ -136,11 +148,14 @@ def causal_test(
             language: paired_perplexity(scored[language].nats_N, whole[language].nats_N, whole[language].tokens_N)
             for language in windows
         }
-        return Effect(int(is_silent_NF.sum()), change)
+        return Effect([np.flatnonzero(of_F).tolist() for of_F in is_silent_NF], change)
 
     is_specific_NF = np.asarray(members_LNF.any(axis=0))
-    found = {}
+    found: dict[str, Effects | None] = dict.fromkeys(windows)
     for index, (language, of_NF) in enumerate(zip(windows, members_LNF, strict=True)):
+        if not of_NF.any():
+            spare(2)
+            continue
         on_phase(f"{language} silenced")
         own = effect(of_NF)
         on_phase(f"as many others as {language}")

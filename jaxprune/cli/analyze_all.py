@@ -62,6 +62,7 @@ def command(
         host_memory=host_memory,
         sentences=sentences,
         num_sentences=num_sentences,
+        is_halved=silence,
     )
     work = lockstep.total_work + silence * silencing_work(checkpoints, inputs)
     with console.WorkProgress("analysis", work) as bar:

@@ -30,7 +30,8 @@ def command(
     1% of all neurons are chosen, those of lowest LAPE that are active enough, whatever the text: how many are lower
     than windows of mixed languages can be by chance is said beside it. 1000 tokens of each language are needed at
     least, so that a probability has a standard error of 1.6% or less; a hundred times as many make a study. With
-    --silence, neurons are chosen on every other window and silenced on the rest.
+    --silence, neurons are chosen on every other window and silenced on the rest, so 1000 tokens of each half are
+    needed, and the neurons silenced are not those that all windows choose.
 
     [bold]Example:[/]  jaxprune analyze neurons sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw
     --length 512 --out neurons
@@ -50,6 +51,7 @@ def command(
         mesh=mesh,
         compute_dtype=compute_dtype,
         host_memory=host_memory,
+        is_halved=silence,
     )
     work = lockstep.total_work + silence * job.silencing_work(checkpoints, inputs)
     with console.WorkProgress("neurons", work) as bar:
@@ -98,13 +100,17 @@ def tables(result: dict[str, Any]) -> list[Any]:
     columns = ["language"]
     for label, found in models.items():
         columns += [label] if found["against_first"] is None else [label, "IoU with first"]
-    tables.append(console.table("Neurons of each language (in brackets IoU by chance)", columns, rows))
+    chosen_on = ", chosen on all windows" if result["silencing"] else ""
+    tables.append(console.table(f"Neurons of each language{chosen_on} (in brackets IoU by chance)", columns, rows))
     for label, effects in (result["silencing"] or {}).items():
         rows = [
-            [silenced, f"{of['own']['neurons']:,}", *(_change(of, language) for language in of["own"]["change"])]
+            [silenced, *(["–"] * (1 + len(effects)) if of is None else _silenced(of, list(effects)))]
             for silenced, of in effects.items()
         ]
-        title = f"{label}: change of log perplexity when a language's neurons are silent (in brackets as many others)"
+        title = (
+            f"{label}: change of log perplexity when a language's neurons are silent (in brackets as many others); "
+            "chosen on every other window, judged on the rest"
+        )
         tables.append(console.table(title, ["silenced", "neurons", *effects], rows))
     return tables
 
@@ -119,6 +125,10 @@ def _against_first(found: dict[str, Any] | None) -> list[str]:
 
 def _overlap(found: dict[str, Any]) -> str:
     return "undefined" if found["iou"] is None else f"{found['iou']:.3f} ({found['chance']:.3f})"
+
+
+def _silenced(of: dict[str, Any], languages: list[str]) -> list[str]:
+    return [f"{of['own']['neurons']:,}", *(_change(of, language) for language in languages)]
 
 
 def _change(effects: dict[str, Any], language: str) -> str:

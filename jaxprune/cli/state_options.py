@@ -66,7 +66,8 @@ Silence = Annotated[
     typer.Option(
         "--silence/--no-silence",
         help="The causal test: silence each language's neurons, and as many others drawn at random, and measure "
-        "perplexity in every language. Takes 1 + 2 x languages further passes over the text for each model.",
+        "perplexity in every language. Half of the windows choose, the other half judges. Takes 1 + 2 x languages "
+        "further passes over the text for each model.",
     ),
 ]
 SilenceSeed = Annotated[int, numbers.whole("Draws the other neurons that --silence compares with.", least=0)]
@@ -95,8 +96,9 @@ def open_states(
     host_memory: float | None,
     sentences: str = "none",
     num_sentences: int = 0,
+    is_halved: bool = False,
 ) -> States:
-    """Checks what was asked for, cheap things first, and opens it.
+    """Checks what was asked for, cheap things first, and opens it; see ``prepare_states``.
 
     Raises:
       RequestError: it makes no sense, or a model or text is missing.
@@ -122,7 +124,14 @@ def open_states(
         checkpoints = [open_checkpoint(model) for model in models]
     with console.working("tokenizing"):
         inputs = prepare_states(
-            checkpoints, texts, asked, windows=windows, length=length, sentences=sentences, num_sentences=num_sentences
+            checkpoints,
+            texts,
+            asked,
+            windows=windows,
+            length=length,
+            sentences=sentences,
+            num_sentences=num_sentences,
+            is_halved=is_halved,
         )
     chosen = make_mesh(sizes, inputs.num_windows)
     lockstep = open_lockstep(checkpoints, inputs, mesh=chosen, compute_dtype=dtype, host_bytes=host_bytes)

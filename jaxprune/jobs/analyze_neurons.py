@@ -68,7 +68,7 @@ class Collector:
         """Returns what was found as JSON, models in their order, after the causal test if that is asked for."""
         models = account_models(self._checkpoints)
         counts = {model["label"]: of for model, of in zip(models, self._counts, strict=True)}
-        silencing: dict[str, dict[str, Effects]] = {}
+        silencing: dict[str, dict[str, Effects | None]] = {}
         # What neurons were chosen on they fit better than other text: half of the windows choose, the others judge.
         windows = {language: Windows(of.tokens_NT[1::2], None) for language, of in self._inputs.windows.items()}
         for model, of_half, checkpoint in zip(
@@ -92,7 +92,7 @@ class Collector:
 
 
 def silencing_work(checkpoints: Sequence[Checkpoint], inputs: StateInputs) -> int:
-    """Returns the tokens that ``Collector.result`` will report, if the test is asked for."""
+    """Returns the tokens that ``Collector.result`` will report, if the test is asked for; spared ones are of them."""
     blocks = checkpoints[0].model.num_blocks + 1
     tokens = sum(of.tokens_NT[1::2].size for of in inputs.windows.values())
     return len(checkpoints) * passes(len(inputs.languages)) * tokens * blocks

@@ -101,6 +101,7 @@ def prepare_states(
     length: int,
     sentences: str = "none",
     num_sentences: int = 0,
+    is_halved: bool = False,
 ) -> StateInputs:
     """Returns the text for all models, tokenized once.
 
@@ -109,6 +110,7 @@ def prepare_states(
       windows: for each language.
       sentences: as ``parallel_sentences`` takes it.
       num_sentences: of each language at most.
+      is_halved: whether one half of the windows finds what the other half judges, so that each has to be enough.
 
     Raises:
       RequestError: a model is named twice, has another shape or cuts text otherwise, or text is too little or served
@@ -121,7 +123,7 @@ def prepare_states(
             raise RequestError(f"{checkpoint.reference} is given more than once; name each model once.")
     tokenizer = checkpoints[0].tokenizer()
     num_leading = len(window_start(tokenizer))
-    _check_amount(windows, length, num_leading)
+    _check_amount(windows, length, num_leading, is_halved=is_halved)
     chosen = parallel_sentences(sentences, languages, num_sentences)
     prepared = prepare_shared_windows(
         checkpoints,
@@ -141,7 +143,7 @@ def prepare_states(
     return StateInputs(texts, prepared, num_leading, tokenized)
 
 
-def _check_amount(windows: int, length: int, num_leading: int) -> None:
+def _check_amount(windows: int, length: int, num_leading: int, *, is_halved: bool) -> None:
     if windows < 2:
         raise RequestError(
             "1 window of each language was asked for, and two are needed at least, of which each shows how far the "
@@ -151,6 +153,13 @@ def _check_amount(windows: int, length: int, num_leading: int) -> None:
         raise RequestError(
             f"{windows} windows of {length} tokens are {windows * (length - num_leading)} for each language, and fewer "
             f"than {LEAST_TOKENS} give no stable estimate; ask for more (--windows) or longer ones (--length)."
+        )
+    half = windows // 2
+    if is_halved and half * (length - num_leading) < LEAST_TOKENS:
+        raise RequestError(
+            f"--silence with {windows} windows of {length} tokens was asked for: neurons are chosen on one half of "
+            f"them and silenced on the other, and {half} windows are {half * (length - num_leading)} tokens of each "
+            f"language, fewer than {LEAST_TOKENS}; ask for more (--windows), longer ones (--length), or no --silence."
         )
 
 

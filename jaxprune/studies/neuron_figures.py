@@ -55,8 +55,9 @@ def neuron_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
         name = re.sub(r"[^\w.+-]+", "-", label).strip("-")
         caption = (
             f"{label}: change of log perplexity when the neurons of a language are silent, and when as many others are "
-            f"(orange: worse). Bold: the interval leaves zero out. Colours are linear up to {_LINEAR:g} nats a token "
-            "and logarithmic beyond, the same for all models."
+            f"(orange: worse; grey: it has none). They were chosen on every other window and judged on the rest. "
+            f"Bold: the interval leaves zero out. Colours are linear up to {_LINEAR:g} nats a token and "
+            "logarithmic beyond, the same for all models."
         )
         figures.append(NamedFigure(f"silencing-{name}", silencing_figure(label, effects, highest), caption))
     return figures
@@ -131,6 +132,7 @@ def largest_change(silencing: Mapping[str, Any]) -> float:
         abs(change["value"])
         for effects in silencing.values()
         for of in effects.values()
+        if of is not None
         for which in of.values()
         for change in which["change"].values()
     ]
@@ -140,7 +142,7 @@ def largest_change(silencing: Mapping[str, Any]) -> float:
 def silencing_figure(label: str, effects: Mapping[str, Any], highest: float) -> Any:
     """Returns the figure of one model's causal test: each language's own neurons, and as many others.
 
-    Numbers in bold have an interval that leaves zero out.
+    Numbers in bold have an interval that leaves zero out. The row of a language without neurons is empty.
 
     Args:
       highest: change at the end of the colours, either way; see ``largest_change``.
@@ -152,15 +154,15 @@ def silencing_figure(label: str, effects: Mapping[str, Any], highest: float) -> 
     titles = {"own": "that language's own neurons", "others": "as many others, drawn at random"}
     panels = []
     for which, title in titles.items():
-        changes = [[effects[silenced][which]["change"][read] for read in languages] for silenced in languages]
+        changes = [[None if of is None else of[which]["change"][read] for read in languages] for of in effects.values()]
         panels.append(
             CellPanel(
                 title,
                 languages,
                 languages,
-                np.array([[of["value"] for of in row] for row in changes], np.float64),
-                [[wording.signed(of["value"], 2) for of in row] for row in changes],
-                frozenset((y, x) for y, row in enumerate(changes) for x, of in enumerate(row) if _is_sure(of)),
+                np.array([[np.nan if of is None else of["value"] for of in row] for row in changes], np.float64),
+                [["" if of is None else wording.signed(of["value"], 2) for of in row] for row in changes],
+                frozenset((y, x) for y, row in enumerate(changes) for x, of in enumerate(row) if of and _is_sure(of)),
             )
         )
     steps = [step for step in (0.1, 0.3, 1.0, 3.0, 10.0) if step <= highest]

@@ -82,6 +82,19 @@ def test_of_a_block_that_is_nearly_all_specific_all_others_are_drawn():
     np.testing.assert_array_equal(drawn, ~of_language)
 
 
+def test_where_no_language_has_neurons_no_text_goes_through():
+    windows = {language: Windows(planted_tokens(language, count=2, length=30), None) for language in LANGUAGES}
+    seen = []
+
+    def read(section):
+        raise AssertionError(section)
+
+    none = np.zeros((3, 2, 56), bool)
+    on = {"mesh": make_mesh(ONE), "dtype": FLOAT32, "on_tokens": seen.append}
+    assert causal_test(read, planted_model(), windows, none, **on) == dict.fromkeys(LANGUAGES)
+    assert sum(seen) == passes(3) * 3 * (3 * 2 * 30)
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_planted_neurons_carry_their_own_language_alone(count):
     windows = {language: Windows(planted_tokens(language, count=count, length=30), None) for language in LANGUAGES}
@@ -103,12 +116,16 @@ def test_planted_neurons_carry_their_own_language_alone(count):
         on_phase=phases.append,
     )
     assert sum(seen) == passes(3) * 3 * (3 * count * 30)
-    assert len(phases) == passes(3)
+    # Of Swahili, of which none is known, nothing is computed.
+    assert len(phases) == passes(2)
+    assert not any("sw" in phase for phase in phases)
+    assert found.pop("sw") is None
     for silenced, effects in found.items():
-        known = silenced != "sw"
-        assert effects.own.neurons == effects.others.neurons == (2 if known else 0)
+        assert effects is not None
+        assert effects.own.neurons == effects.others.neurons == 2
+        assert [(b, n) for b, of_block in enumerate(effects.own.silent) for n in of_block] == PLANTED[silenced]
         for language, change in effects.own.change.items():
-            if language == silenced and known:
+            if language == silenced:
                 assert change.value > 0.1
                 assert (change.interval is None) == (count == 1)
                 if change.interval is not None:

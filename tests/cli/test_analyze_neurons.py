@@ -48,13 +48,18 @@ def test_a_model_pruned_at_nothing_is_the_dense_one(capsys, tiny, pruned, texts)
 
 def test_tables_and_files_for_a_person(capsys, tmp_path, tiny, pruned, texts):
     out = tmp_path / "out"
-    done = run(capsys, "analyze", "neurons", tiny, pruned / "half", *asked(texts, "--silence", "--out", out))
+    more = ("--silence", "--windows", 32, "--out", out)
+    done = run(capsys, "analyze", "neurons", tiny, pruned / "half", *asked(texts, *more))
     assert done.status == 0, done.err
     lines = [line.split() for line in done.out.splitlines()]
     assert [line[0] for line in lines if line and line[0] in ("dense", "magnitude")] == ["dense", "magnitude"]
     assert ["silenced", "neurons", "de", "sw"] in lines
     assert done.out.count("are silent") == 2
     assert "standard error" in done.out
+    told = " ".join(done.out.split())
+    assert "Neurons of each language, chosen on all windows" in told
+    assert told.count("chosen on every other window, judged on the rest") == 2
+    assert "they are not those that all windows choose, nor as many." in told
     assert f"written: {out}" in done.out.replace("\n", "")
     assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
         "neurons.json", "neurons-by-block.png", "lape.png", "silencing-dense.png", "silencing-magnitude.png",
@@ -78,6 +83,7 @@ def test_wrong_requests_end_with_2_and_a_sentence(capsys, tmp_path, tiny, pruned
         ([tiny], ["--texts", "tokens:a.npy"], "has no languages"),
         ([tiny], ["--texts", "nonsense"], "nonsense"),
         ([tiny], ["--windows", 15], "15 windows of 64 tokens are 945 for each language, and fewer than 1000"),
+        ([tiny], ["--silence"], "8 windows are 504 tokens of each language, fewer than 1000; ask for more (--windows)"),
         ([tiny], ["--windows", 0], "--windows is 0"),
         ([tiny], ["--filter-rate", 1], "--filter-rate is 1.0; give 0 or more and less than 1"),
         ([tiny], ["--top-rate", 2], "--top-rate is 2.0"),

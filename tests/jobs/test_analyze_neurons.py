@@ -83,6 +83,11 @@ def test_they_carry_their_language(found):
     for label, effects in found[0]["silencing"].items():
         for silenced, of in effects.items():
             assert of["own"]["neurons"] == of["others"]["neurons"] >= 1
+            own, others = ({*neurons({"neurons": of[which]["silent"]})} for which in ("own", "others"))
+            assert len(own) == len(others) == of["own"]["neurons"]
+            assert not own & others
+            if label != "pruned":
+                assert own == set(PLANTED[silenced])
             for language in LANGUAGES:
                 own, others = (of[which]["change"][language] for which in ("own", "others"))
                 if language == silenced:

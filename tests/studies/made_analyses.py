@@ -117,7 +117,10 @@ def neurons(*, is_causal=True):
 
 def _silencing():
     def effect(values):
-        return Effect(4, {code: Estimate(value, (value - 0.1, value + 0.1), 0.5, 8) for code, value in values.items()})
+        return Effect(
+            [[0, 1], [2, 3]],
+            {code: Estimate(value, (value - 0.1, value + 0.1), 0.5, 8) for code, value in values.items()},
+        )
 
     return {
         silenced: Effects(

@@ -26,7 +26,8 @@ CHANGES = {("de", "de"): 0.5, ("de", "sw"): -0.01, ("sw", "de"): 0.02, ("sw", "s
 def effect(silenced, scale):
     values = {language: scale * CHANGES[silenced, language] for language in LANGUAGES}
     return Effect(
-        7, {language: Estimate(value, (value - 0.1, value + 0.1), 0.5, 8) for language, value in values.items()}
+        [[1, 2, 3], [], [0, 5, 7, 9]],
+        {language: Estimate(value, (value - 0.1, value + 0.1), 0.5, 8) for language, value in values.items()},
     )
 
 
@@ -106,6 +107,14 @@ def test_changes_stand_in_their_cells_and_sure_ones_are_bold(result):
         assert axes.collections[0].get_clim() == (-2.0, 2.0)
     assert figure.get_supxlabel() == "language of the text"
     assert "nats a token" in figure.axes[2].get_ylabel()
+
+
+def test_a_language_without_neurons_has_an_empty_row(result):
+    effects = {**result["silencing"]["org/pruned"], "sw": None}
+    figure = silencing_figure("m", effects, largest_change({"m": effects}))
+    for axes in figure.axes[:2]:
+        assert sorted(cells(axes)) == [(0, 0), (1, 0)]
+        assert axes.collections[0].get_clim() == (-0.5, 0.5)
 
 
 def test_one_large_change_leaves_others_their_colours(result):

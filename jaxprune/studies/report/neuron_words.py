@@ -57,14 +57,25 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
         for label, of in result["neurons"].items()
     ]
     head = ["neurons", "specific", "below chance", "IoU with first", "LAPE distance", *languages]
-    tables = [Table("Language-specific neurons", head, rows)]
+    title = "Language-specific neurons" + (", chosen on all windows" if result["silencing"] else "")
+    tables = [Table(title, head, rows)]
     rows = [
-        [f"{label} · {silenced} silenced", f"{of['own']['neurons']:,}", *(_change(of, code) for code in languages)]
+        [
+            f"{label} · {silenced} silenced",
+            *(
+                [NOTHING] * (1 + len(languages))
+                if of is None
+                else [f"{of['own']['neurons']:,}", *(_change(of, code) for code in languages)]
+            ),
+        ]
         for label, effects in (result["silencing"] or {}).items()
         for silenced, of in effects.items()
     ]
     if rows:
-        title = "Silenced neurons: change of log perplexity in nats a token (in brackets: as many others)"
+        title = (
+            "Silenced neurons, chosen on every other window and judged on the rest: change of log perplexity in nats a "
+            "token (in brackets: as many others)"
+        )
         tables.append(Table(title, ["model", "neurons", *languages], rows))
     return tables
 
@@ -84,7 +95,11 @@ def _sign(pruned: Any) -> str:
 def _silencing(result: Mapping[str, Any]) -> str:
     """Returns whose text suffers in the first model, and in short in the others."""
     told = []
-    for label, effects in (result["silencing"] or {}).items():
+    for label, of_model in (result["silencing"] or {}).items():
+        # Earlier versions let the text through with nothing silenced.
+        effects = {language: of for language, of in of_model.items() if of and of["own"]["neurons"]}
+        if not effects:
+            continue
         own, elsewhere, random, most = _effects(effects)
         if told:
             told.append(f"{label} {own} ({elsewhere}; {random}; {most} of {len(effects)})")

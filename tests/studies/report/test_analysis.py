@@ -200,6 +200,16 @@ def test_neurons_and_their_silence_are_told():
     assert "--silence does" in neuron_words(made_analyses.neurons(is_causal=False))[1]
 
 
+def test_a_language_without_neurons_is_silenced_nowhere():
+    found = made_analyses.neurons()
+    found["silencing"]["dense"]["sw"] = None
+    found["silencing"]["de · wanda"] = dict.fromkeys(found["silencing"]["de · wanda"])
+    assert neuron_words(found)[0].endswith("for certain and most of all, for 2 of 2 languages.")
+    rows = neuron_tables(found)[1].rows
+    assert rows[2] == ["dense · sw silenced", *["–"] * 4]
+    assert rows[3][1:] == ["–"] * 4
+
+
 @pytest.mark.parametrize("change", [0.0, -0.4])
 def test_silence_that_harms_nobody_is_not_told_as_harm(change):
     found = made_analyses.neurons()
