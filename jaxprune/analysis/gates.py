@@ -9,21 +9,26 @@ a value below the smallest normal one, the activation may be zero.
 What a tokenizer puts before a text (BOS) is counted out: it is one and the same in every language and of huge norm, and
 would be a larger part of short windows than of long ones. The published code counts every token of its windows.
 
-Shapes: B sequences in a microbatch, T tokens, D hidden size, L languages, N blocks, F neurons of a block.
+Shapes: B sequences in a microbatch, T tokens, D hidden size, L languages, G groups of a language's windows, N blocks, F
+neurons of a block.
 """
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, Int64
+from jaxtyping import Array, Int32, Int64, UInt32
 
 from jaxprune.distributed import gather_rows
 from jaxprune.microbatches import Microbatch
 from jaxprune.models.causal_lm import CausalLM
 from jaxprune.models.layers import product
 from jaxprune.typing import Activations, Params
+
+NUM_GROUPS = 8
+"""Groups that a language's windows are counted in. Even: every other window is every other group."""
 
 _GATE = "gate_proj"
 
@@ -49,20 +54,17 @@ class OpenGates:
 
 
 class GateCounts:
-    """Sums of what ``OpenGates`` has seen: by language, block and neuron, in 64 bits; the memory of no text.
+    """Sums of what ``OpenGates`` has seen: by language, group of windows, block and neuron.
 
-    Beside the languages there are as many *mixed* ones, each of windows of all languages: window i of language l is in
-    mixture ``(i + l) mod L``. They differ in nothing but the windows that they happen to have, so what is found among
-    them is what would be found by chance. Where a language's windows do not divide by L, mixtures differ a little in
-    their languages too; with fewer than L windows they say nothing (``is_mixed``).
+    Window i of a language is of group ``i mod 8``: as many groups as it has windows, where it has fewer. So memory is
+    that of no text: four bytes for each language, group, block and neuron of a model, which are 587 MB for eight
+    languages in Llama-3-70B (80 blocks of 28,672 neurons). They suffice for 4 billion tokens of a group.
 
     Attributes:
       languages: names, in order.
       observe: the observer whose results ``accumulate`` takes.
-      opened_LNF: tokens for which a gate is open.
-      tokens_LN: tokens seen, leading ones left out.
-      mixed_LNF: as ``opened_LNF``, of the mixtures.
-      mixed_tokens_LN: as ``tokens_LN``, of the mixtures.
+      opened_LGNF: tokens for which a gate is open.
+      tokens_LGN: tokens seen, leading ones left out.
     """
 
     def __init__(self, languages: Sequence[str], model: CausalLM, *, leading: int = 0):
@@ -73,46 +75,51 @@ class GateCounts:
         """
         self.languages = tuple(languages)
         self.observe = OpenGates(leading)
-        sizes = len(self.languages), model.num_blocks
-        self.opened_LNF = np.zeros((*sizes, model.config.intermediate_size), np.int64)
-        self.mixed_LNF = np.zeros_like(self.opened_LNF)
-        self.tokens_LN = np.zeros(sizes, np.int64)
-        self.mixed_tokens_LN = np.zeros(sizes, np.int64)
-        self._windows_LN = np.zeros(sizes, np.int64)
+        sizes = len(self.languages), NUM_GROUPS, model.num_blocks
+        self.opened_LGNF: UInt32[np.ndarray, "L G N F"] = np.zeros((*sizes, model.config.intermediate_size), np.uint32)
+        self.tokens_LGN: Int64[np.ndarray, "L G N"] = np.zeros(sizes, np.int64)
+        self._windows_LGN = np.zeros(sizes, np.int64)
 
     def accumulate(self, block: int, batch: Microbatch, observed_BF: Int32[Array | np.ndarray, "B F"]) -> None:
         """Adds what was observed in a block of a microbatch, as ``on_observed`` is given it."""
         language = self.languages.index(batch.language)
         tokens = batch.tokens_BT.shape[1] - self.observe.leading
         rows = observed_BF if isinstance(observed_BF, np.ndarray) else gather_rows(observed_BF)
-        for row_F in rows[batch.weights_B > 0]:
-            mixture = (self._windows_LN[language, block] + language) % len(self.languages)
-            self.opened_LNF[language, block] += row_F
-            self.mixed_LNF[mixture, block] += row_F
-            self.tokens_LN[language, block] += tokens
-            self.mixed_tokens_LN[mixture, block] += tokens
-            self._windows_LN[language, block] += 1
+        seen = int(self._windows_LGN[language, :, block].sum())
+        for window, row_F in enumerate(rows[batch.weights_B > 0], seen):
+            group = window % NUM_GROUPS
+            self.opened_LGNF[language, group, block] += row_F.astype(np.uint32)
+            self.tokens_LGN[language, group, block] += tokens
+            self._windows_LGN[language, group, block] += 1
 
-    def windows_in(self, block: int, language: str) -> int:
-        """Returns how many sequences of a language a block has seen."""
-        return int(self._windows_LN[self.languages.index(language), block])
+    def every_other(self) -> "GateCounts":
+        """Returns the counts of every other sequence of each language, the first among them; to be read only."""
+        half = copy.copy(self)
+        half.opened_LGNF, half.tokens_LGN, half._windows_LGN = (
+            of[:, ::2] for of in (self.opened_LGNF, self.tokens_LGN, self._windows_LGN)
+        )
+        # They are the very same numbers.
+        half.opened_LGNF.flags.writeable = half.tokens_LGN.flags.writeable = False
+        return half
+
+    def summed(self) -> tuple[Int64[np.ndarray, "L N F"], Int64[np.ndarray, "L N"]]:
+        """Returns ``opened_LGNF`` and ``tokens_LGN`` of all groups together."""
+        return self.opened_LGNF.sum(axis=1, dtype=np.int64), self.tokens_LGN.sum(axis=1)
 
     @property
     def counts(self) -> dict[str, Int64[np.ndarray, "N F"]]:
         """Tokens for which a gate is open, by language."""
-        return dict(zip(self.languages, self.opened_LNF, strict=True))
+        return dict(zip(self.languages, self.summed()[0], strict=True))
 
     @property
     def tokens(self) -> dict[str, int]:
         """Tokens that every block has seen, by language."""
-        return {language: int(of_N.min()) for language, of_N in zip(self.languages, self.tokens_LN, strict=True)}
+        return self._in_every_block(self.tokens_LGN)
 
     @property
     def windows(self) -> dict[str, int]:
         """Sequences that every block has seen, by language."""
-        return {language: int(of_N.min()) for language, of_N in zip(self.languages, self._windows_LN, strict=True)}
+        return self._in_every_block(self._windows_LGN)
 
-    @property
-    def is_mixed(self) -> bool:
-        """Whether every mixture has a window of every language."""
-        return min(self.windows.values()) >= len(self.languages)
+    def _in_every_block(self, of_LGN: Int64[np.ndarray, "L G N"]) -> dict[str, int]:
+        return dict(zip(self.languages, of_LGN.sum(axis=1).min(axis=1).tolist(), strict=True))

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float64
 
 from jaxprune.analysis.gates import GateCounts
 from jaxprune.analysis.lape import Selection, Thresholds, activation_probability, select
+from jaxprune.analysis.mixtures import NUM_DIVISIONS, SIGNIFICANCE, chance_of
 from jaxprune.analysis.overlap import Overlap
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -26,7 +27,7 @@ NUM_BINS = 40
 
 def select_counted(counts: GateCounts, thresholds: Thresholds | None = None) -> Selection:
     """Returns the neurons of one model that are specific to languages."""
-    return select(activation_probability(counts.opened_LNF, counts.tokens_LN), thresholds)
+    return select(activation_probability(*counts.summed()), thresholds)
 
 
 def analyze_counts(
@@ -43,7 +44,7 @@ def analyze_counts(
     found = {}
     for label, counts in counts_of_models.items():
         selection = select_counted(counts, thresholds)
-        found[label] = _account(counts, selection, thresholds)
+        found[label] = _account(counts, selection)
         found[label]["against_first"] = None if first is None else _compare(counts.languages, first, selection)
         first = first or selection
     return found
@@ -73,7 +74,7 @@ def bin_edges(num_languages: int) -> list[float]:
     return np.linspace(0.0, math.log(num_languages), NUM_BINS + 1).tolist()
 
 
-def _account(counts: GateCounts, selection: Selection, thresholds: Thresholds) -> dict[str, Any]:
+def _account(counts: GateCounts, selection: Selection) -> dict[str, Any]:
     entropy = _defined(selection)
     edges = bin_edges(len(counts.languages))
     return {
@@ -81,7 +82,7 @@ def _account(counts: GateCounts, selection: Selection, thresholds: Thresholds) -
         "chosen": selection.num_chosen,
         "specific": int(selection.is_specific.sum()),
         "in_all_languages": int(selection.members_LNF.all(axis=0).sum()),
-        "by_chance": _by_chance(counts, selection, thresholds),
+        "by_chance": _by_chance(counts, selection),
         "lape": {
             "neurons": len(entropy),
             "never_active": selection.entropy_NF.size - len(entropy),
@@ -105,23 +106,19 @@ def _account(counts: GateCounts, selection: Selection, thresholds: Thresholds) -
     }
 
 
-def _by_chance(counts: GateCounts, selection: Selection, thresholds: Thresholds) -> dict[str, Any] | None:
-    """Returns the lowest LAPE among mixtures of all languages, of all that pass a filter, and how many are below it.
-
-    Mixtures differ in nothing but their windows, so no neuron is specific to any: what is as low among them, windows
-    alone can bring about. None where there are too few windows to mix.
-    """
-    if not counts.is_mixed:
+def _by_chance(counts: GateCounts, selection: Selection) -> dict[str, Any] | None:
+    """Returns how many neurons are below the level that chance hardly ever reaches; None if that is not known."""
+    chance = chance_of(counts, selection)
+    if chance is None:
         return None
-    mixed = select(activation_probability(counts.mixed_LNF, counts.mixed_tokens_LN), thresholds)
-    # Rarely active neurons have the most noise: so those that passed on their language's account count too.
-    entropy = mixed.entropy_NF[mixed.is_kept_NF | selection.is_kept_NF]
-    lowest = float(np.min(entropy, initial=math.log(len(counts.languages))))
-    # Equal windows in all languages leave both at log L, but for the last digit.
-    is_below_NF = selection.is_specific & (selection.entropy_NF < lowest - 1e-9)
+    is_below_NF = selection.is_specific & (selection.entropy_NF < chance.level)
     return {
-        "lowest_lape": lowest,
+        "divisions": NUM_DIVISIONS,
+        "significance": SIGNIFICANCE,
+        "level": chance.level,
         "below": int(is_below_NF.sum()),
+        "expected": chance.expected,
+        "p_value": chance.p_value,
         "languages": {
             language: int((of_NF & is_below_NF).sum())
             for language, of_NF in zip(counts.languages, selection.members_LNF, strict=True)

@@ -22,12 +22,12 @@ def as_json(
 
     Args:
       counts: by a model's label; the first is what others are compared with.
-      silencing: by a model's label and the language silenced, of neurons that half of the windows chose; empty if it was
-        not asked for.
+      silencing: by a model's label and the language silenced, of neurons that half of the windows chose; empty if it
+        was not asked for.
       length: tokens of a window, those that are not counted among them.
     """
     first = next(iter(counts.values()))
-    _, num_blocks, num_neurons = first.opened_LNF.shape
+    *_, num_blocks, num_neurons = first.opened_LGNF.shape
     found = {
         "languages": {
             language: {"tokens": tokens, "windows": first.windows[language]}
@@ -77,12 +77,16 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
         f"With {fewest:,} tokens of a language an activation probability has a standard error of "
         f"{0.5 / math.sqrt(fewest):.1%} at most, if tokens were independent."
     )
+    windows = [of["windows"] for of in found["languages"].values()]
     if any(of_model["by_chance"] is None for of_model in found["neurons"].values()):
         yield (
-            f"What would be found by chance is not known with fewer windows of a language than languages "
-            f"({len(found['languages'])}); ask for more (--windows)."
+            f"What would be found by chance is not known with {min(windows)} windows of each of "
+            f"{len(found['languages'])} languages, which are too few to mix; ask for more (--windows)."
         )
-    wanted = round(found["blocks"] * found["neurons_per_block"] * found["thresholds"]["top_rate"])
+    total, rate = found["blocks"] * found["neurons_per_block"], found["thresholds"]["top_rate"]
+    wanted = round(total * rate)
+    if not wanted:
+        yield f"--top-rate {rate:g} of {total:,} neurons is no neuron, so none is chosen; give {1 / total:.2g} or more."
     for label, of_model in found["neurons"].items():
         if of_model["chosen"] < wanted:
             yield f"{label}: {of_model['chosen']} neurons pass the filter, of {wanted} that were to be chosen."

@@ -27,10 +27,11 @@ def command(
     """Find the MLP neurons that serve some languages only, and what pruning made of them.
 
     LAPE is the entropy of a neuron's activation probabilities over languages: low where it is active in few of them.
-    1% of all neurons are chosen, those of lowest LAPE that are active enough, whatever the text: how many are lower
-    than windows of mixed languages can be by chance is said beside it. 1000 tokens of each language are needed at
-    least, so that a probability has a standard error of 1.6% or less; a hundred times as many make a study. With
-    --silence, neurons are chosen on every other window and silenced on the rest, so 1000 tokens of each half are
+    1% of all neurons are chosen, those of lowest LAPE that are active enough, whatever the text. Beside it stands how
+    many are lower than any other neuron gets when windows are divided among the languages at random (in 95 of 100
+    divisions), about how many that would be by chance, and the p-value of the lowest. 1000 tokens of each language are
+    needed at least, so that a probability has a standard error of 1.6% or less; a hundred times as many make a study.
+    With --silence, neurons are chosen on every other window and silenced on the rest, so 1000 tokens of each half are
     needed, and the neurons silenced are not those that all windows choose.
 
     [bold]Example:[/]  jaxprune analyze neurons sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw
@@ -78,7 +79,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
         [
             label,
             f"{found['specific']:,}",
-            "unknown" if found["by_chance"] is None else f"{found['by_chance']['below']:,}",
+            *_by_chance(found["by_chance"]),
             f"{found['in_all_languages']:,}",
             _number(found["thresholds"]["lape"]),
             "–" if found["lape"]["quantiles"] is None else _number(_median(found, result)),
@@ -87,7 +88,17 @@ def tables(result: dict[str, Any]) -> list[Any]:
         for label, found in models.items()
     ]
     title = f"Language-specific neurons (LAPE in nats, at most {result['lape']['highest']:.3f}; in brackets by chance)"
-    columns = ["model", "specific", "below chance", "to all languages", "LAPE up to", "median LAPE", "LAPE distance"]
+    columns = [
+        "model",
+        "specific",
+        "below chance",
+        "expected",
+        "p-value",
+        "to all languages",
+        "LAPE up to",
+        "median LAPE",
+        "LAPE distance",
+    ]
     tables = [console.table(title, [*columns, "IoU with first"], rows)]
     rows = []
     for language in result["languages"]:
@@ -125,6 +136,12 @@ def _against_first(found: dict[str, Any] | None) -> list[str]:
 
 def _overlap(found: dict[str, Any]) -> str:
     return "undefined" if found["iou"] is None else f"{found['iou']:.3f} ({found['chance']:.3f})"
+
+
+def _by_chance(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["unknown", "–", "–"]
+    return [f"{found['below']:,}", f"about {found['expected']:.1f}", f"{found['p_value']:.2f}"]
 
 
 def _silenced(of: dict[str, Any], languages: list[str]) -> list[str]:

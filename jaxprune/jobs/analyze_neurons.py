@@ -1,6 +1,5 @@
 """Finds the neurons of several models that are specific to languages, and what silencing them does."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ from jaxprune.analysis.neurons import as_json
 from jaxprune.analysis.silencing import Effects, causal_test, passes
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.windows import Windows
-from jaxprune.distributed import gather_rows
 from jaxprune.jobs.analysis_files import analysis_folder
 from jaxprune.jobs.model_names import account_models
 from jaxprune.jobs.state_inputs import StateInputs
@@ -34,9 +32,7 @@ class Collector:
         """Starts at zero."""
         self._inputs, self._checkpoints = inputs, checkpoints
         leading = inputs.num_leading
-        self._counts, self._halves = (
-            [GateCounts(inputs.languages, of.model, leading=leading) for of in checkpoints] for _ in range(2)
-        )
+        self._counts = [GateCounts(inputs.languages, of.model, leading=leading) for of in checkpoints]
 
     @property
     def observe(self) -> OpenGates:
@@ -45,14 +41,7 @@ class Collector:
 
     def take(self, which: int, block: int, batch: Microbatch, observed_BF: Array | np.ndarray) -> None:
         """Adds what was observed of a microbatch in a block of a model."""
-        rows_BF = observed_BF if isinstance(observed_BF, np.ndarray) else gather_rows(observed_BF)
-        counts = self._counts[which]
-        seen = counts.windows_in(block, batch.language)
-        counts.accumulate(block, batch, rows_BF)
-        is_window_B = batch.weights_B > 0
-        number_B = seen + np.cumsum(is_window_B) - 1
-        half = dataclasses.replace(batch, weights_B=np.where(is_window_B & (number_B % 2 == 0), batch.weights_B, 0))
-        self._halves[which].accumulate(block, half, rows_BF)
+        self._counts[which].accumulate(block, batch, observed_BF)
 
     def result(
         self,
@@ -71,15 +60,15 @@ class Collector:
         silencing: dict[str, dict[str, Effects | None]] = {}
         # What neurons were chosen on they fit better than other text: half of the windows choose, the others judge.
         windows = {language: Windows(of.tokens_NT[1::2], None) for language, of in self._inputs.windows.items()}
-        for model, of_half, checkpoint in zip(
-            models, self._halves, self._checkpoints if is_causal else (), strict=is_causal
+        for model, of_model, checkpoint in zip(
+            models, self._counts, self._checkpoints if is_causal else (), strict=is_causal
         ):
             label = model["label"]
             silencing[label] = causal_test(
                 checkpoint.parameters,
                 checkpoint.model,
                 windows,
-                select_counted(of_half, thresholds).members_LNF,
+                select_counted(of_model.every_other(), thresholds).members_LNF,
                 mesh=mesh,
                 dtype=dtype,
                 seed=seed,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from jaxprune.analysis.gates import GateCounts, OpenGates
-from jaxprune.microbatches import make_microbatches
-from jaxprune.models import FAMILIES
+from jaxprune.microbatches import Microbatch, make_microbatches
+from jaxprune.models import FAMILIES, build_model
 from jaxprune.models.causal_lm import block_section
 from jaxprune.sharding import make_mesh, place_params, replicate
 from jaxprune.sweep import Sweep, advance
@@ -61,24 +61,22 @@ def test_a_gate_is_open_where_transformers_activation_is_positive(model_type, ch
 def test_every_mesh_counts_the_same(mesh):
     pair = make_pair(tiny_config("llama"))
     one, other = collect(pair, WINDOWS, leading=1), collect(pair, WINDOWS, mesh=mesh, leading=1)
-    for name in ("tokens_LN", "mixed_tokens_LN"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(one.tokens_LGN, other.tokens_LGN)
     # Sums of products in another order may take one that is next to zero for the other side.
-    for name in ("opened_LNF", "mixed_LNF"):
-        assert np.abs(getattr(one, name) - getattr(other, name)).sum() <= 2
+    assert np.abs(one.summed()[0] - other.summed()[0]).sum() <= 2
 
 
 def test_rows_that_only_fill_count_nothing():
     pair = make_pair(tiny_config("gemma3_text"))
     alone, filled = collect(pair, WINDOWS, batch_size=1), collect(pair, WINDOWS, batch_size=5)
-    np.testing.assert_array_equal(alone.tokens_LN, filled.tokens_LN)
-    assert np.abs(alone.opened_LNF - filled.opened_LNF).sum() <= 2
+    np.testing.assert_array_equal(alone.tokens_LGN, filled.tokens_LGN)
+    assert np.abs(alone.summed()[0] - filled.summed()[0]).sum() <= 2
 
 
 def test_bfloat16_counts_nearly_the_same():
     pair = make_pair(tiny_config("gemma3_text"))
     wanted, found = collect(pair, WINDOWS), collect(pair, WINDOWS, dtype="bfloat16")
-    assert np.abs(wanted.opened_LNF - found.opened_LNF).mean() < 0.5
+    assert np.abs(wanted.summed()[0] - found.summed()[0]).mean() < 0.5
 
 
 def test_a_languages_counts_are_its_own():
@@ -90,17 +88,30 @@ def test_a_languages_counts_are_its_own():
     assert alone.languages == ("sw",)
 
 
-def test_mixtures_have_windows_of_all_languages_and_lose_none():
-    pair = make_pair(tiny_config("llama"))
-    counts = collect(pair, WINDOWS)
-    np.testing.assert_array_equal(counts.opened_LNF.sum(axis=0), counts.mixed_LNF.sum(axis=0))
-    windows_of_mixtures = counts.mixed_tokens_LN[:, 0] // 11
-    # Of seven German windows the first has every other, of four in Swahili as well: 4 + 2 and 3 + 2.
-    np.testing.assert_array_equal(windows_of_mixtures, [6, 5])
-    first = collect(pair, {"de": np.concatenate([WINDOWS["de"][::2], WINDOWS["sw"][1::2]])})
-    np.testing.assert_array_equal(counts.mixed_LNF[0], first.opened_LNF[0])
-    assert counts.is_mixed
-    assert not collect(pair, {"de": WINDOWS["de"], "sw": WINDOWS["sw"][:1]}).is_mixed
+@pytest.mark.parametrize("batch_size", [3, 4, 19])
+def test_windows_are_counted_in_eight_groups_and_every_other_is_a_half(batch_size):
+    model = build_model(tiny_config("llama"))
+    counts = GateCounts(["de", "sw"], model, leading=1)
+    rng = np.random.default_rng(0)
+    opened = {"de": rng.integers(0, 12, (19, 56)), "sw": rng.integers(0, 12, (3, 56))}
+    for language, rows in opened.items():
+        for first in range(0, len(rows), batch_size):
+            # The last row only fills.
+            part = np.vstack([rows[first : first + batch_size], np.full(56, 99)]).astype(np.int32)
+            weights = np.r_[np.ones(len(part) - 1, np.float32), np.float32(0)]
+            for block in range(model.num_blocks):
+                counts.accumulate(block, Microbatch(np.zeros((len(part), 12), np.int32), weights, language), part)
+    for index, (language, rows) in enumerate(opened.items()):
+        for group in range(8):
+            np.testing.assert_array_equal(counts.opened_LGNF[index, group, 1], rows[group::8].sum(axis=0))
+            assert counts.tokens_LGN[index, group, 1] == 11 * len(rows[group::8])
+        np.testing.assert_array_equal(counts.counts[language][0], rows.sum(axis=0))
+    half = counts.every_other()
+    assert half.windows == {"de": 10, "sw": 2}
+    assert half.tokens == {"de": 110, "sw": 22}
+    for language, rows in opened.items():
+        np.testing.assert_array_equal(half.counts[language][1], rows[::2].sum(axis=0))
+    assert counts.windows == {"de": 19, "sw": 3}
 
 
 def test_equal_observers_share_a_compilation():

@@ -12,23 +12,20 @@ from jaxprune.studies.report.table import NOTHING, Table
 def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     models = result["neurons"]
-    first, (dense, *pruned) = next(iter(models)), models.values()
-    sizes = [f"{language_of(code).english} {of['size']:,}" for code, of in dense["languages"].items() if of["size"]]
+    label, (first, *others) = next(iter(models)), models.values()
+    sizes = [f"{language_of(code).english} {of['size']:,}" for code, of in first["languages"].items() if of["size"]]
     told = [
-        f"{dense['specific']:,} of {result['blocks'] * result['neurons_per_block']:,} neurons of {first} are "
+        f"{first['specific']:,} of {result['blocks'] * result['neurons_per_block']:,} neurons of {label} are "
         f"specific to one language or several{f' ({wording.names(sizes)})' if sizes else ''}."
     ]
-    if dense["by_chance"] is not None and dense["specific"]:
-        told.append(
-            f"By chance, that is among as many random mixtures of all languages, no neuron has as low a LAPE as "
-            f"{dense['by_chance']['below']:,} of them."
-        )
-    overlaps = [of["against_first"]["specific"] for of in pruned if of["against_first"]["specific"]["iou"] is not None]
+    if first["by_chance"] is not None and first["specific"]:
+        told.append(_by_chance(first["by_chance"]))
+    overlaps = [of["against_first"]["specific"] for of in others if of["against_first"]["specific"]["iou"] is not None]
     if overlaps:
         ious, chance = [of["iou"] for of in overlaps], statistics.fmean(of["chance"] for of in overlaps)
         told.append(
-            f"The set that a pruned model has overlaps with it by {min(ious):.2f} to {max(ious):.2f} (intersection "
-            f"over union; by chance {chance:.3f}), and {_sign(pruned)}."
+            f"The set that another model has overlaps with it by {min(ious):.2f} to {max(ious):.2f} (intersection "
+            f"over union; by chance {chance:.3f}), and {_sign(others)}."
         )
     told.append(_silencing(result))
     not_shown = (
@@ -50,13 +47,22 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
         [
             label,
             f"{of['specific']:,}",
-            NOTHING if of["by_chance"] is None else f"{of['by_chance']['below']:,}",
+            *_chance_cells(of["by_chance"]),
             *_against_first(of["against_first"]),
             *(f"{of['languages'][language]['size']:,}" for language in languages),
         ]
         for label, of in result["neurons"].items()
     ]
-    head = ["neurons", "specific", "below chance", "IoU with first", "LAPE distance", *languages]
+    head = [
+        "neurons",
+        "specific",
+        "below chance",
+        "expected",
+        "p-value",
+        "IoU with first",
+        "LAPE distance",
+        *languages,
+    ]
     title = "Language-specific neurons" + (", chosen on all windows" if result["silencing"] else "")
     tables = [Table(title, head, rows)]
     rows = [
@@ -80,8 +86,29 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def _sign(pruned: Any) -> str:
-    shifts = [of["against_first"]["lape_median_shift"] for of in pruned]
+def _by_chance(found: Mapping[str, Any]) -> str:
+    if "expected" not in found:
+        # Earlier versions drew one division of the windows, whose lowest may well be above the languages' by accident.
+        return (
+            f"One division of the windows into as many random mixtures of all languages has no neuron of as low a LAPE "
+            f"as {found['below']:,} of them; how many that would be by chance was not measured."
+        )
+    return (
+        f"{found['below']:,} of them have a lower LAPE than any other neuron has in "
+        f"{100 * (1 - found['significance']):.0f} % of {found['divisions']} random divisions of the windows among the "
+        f"languages; about {found['expected']:.1f} would be by chance (p = {found['p_value']:.2f})."
+    )
+
+
+def _chance_cells(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return [NOTHING] * 3
+    measured = [f"{found['expected']:.1f}", f"{found['p_value']:.2f}"] if "expected" in found else [NOTHING] * 2
+    return [f"{found['below']:,}", *measured]
+
+
+def _sign(others: Any) -> str:
+    shifts = [of["against_first"]["lape_median_shift"] for of in others]
     known = [shift for shift in shifts if shift is not None]
     if not known:
         return "LAPE cannot be compared"

@@ -187,7 +187,8 @@ def test_neurons_and_their_silence_are_told():
     shows, not_shown = neuron_words(found)
     assert shows.startswith("12 of 200 neurons of dense are specific")
     assert "several (German 4, English 4 and Swahili 4)" in shows
-    assert "no neuron has as low a LAPE as 12 of them" in shows
+    assert "12 of them have a lower LAPE than any other neuron has in 95 % of 99 random divisions" in shows
+    assert "about 0.1 would be by chance (p = 0.03)." in shows
     assert "overlaps with it by 1.00 to 1.00" in shows
     assert "by +0.800 nats a token on average in dense (that of other languages by +0.050" in shows
     assert "as many other neurons its own by +0.010), and hurts the language itself, for certain" in shows
@@ -198,6 +199,15 @@ def test_neurons_and_their_silence_are_told():
     assert [len(table.rows) for table in tables] == [2, 6]
     assert tables[1].rows[0][2] == "+0.800 (+0.010)"
     assert "--silence does" in neuron_words(made_analyses.neurons(is_causal=False))[1]
+
+
+def test_chance_as_earlier_versions_wrote_it_is_told_for_what_it_was():
+    found = made_analyses.neurons()
+    for of in found["neurons"].values():
+        of["by_chance"] = {"lowest_lape": 1.0, "below": 12, "languages": {"de": 4, "en": 4, "sw": 4}}
+    shows, _ = neuron_words(found)
+    assert "no neuron of as low a LAPE as 12 of them; how many that would be by chance was not measured." in shows
+    assert neuron_tables(found)[0].rows[0][:5] == ["dense", "12", "12", "\u2013", "\u2013"]
 
 
 def test_a_language_without_neurons_is_silenced_nowhere():
