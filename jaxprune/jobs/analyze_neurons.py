@@ -18,7 +18,7 @@ from jaxprune.analysis.silencing import Effects, causal_test, passes
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.windows import Windows
 from jaxprune.jobs.analysis_files import analysis_folder
-from jaxprune.jobs.model_names import account_models
+from jaxprune.jobs.model_names import account_models, source_notes
 from jaxprune.jobs.state_inputs import StateInputs
 from jaxprune.microbatches import Microbatch
 from jaxprune.studies.analyses import NEURONS
@@ -77,6 +77,7 @@ class Collector:
             )
         text = self._inputs.as_json()
         found = as_json(counts, thresholds, silencing, length=text["length"])
+        found["notes"] += source_notes(self._checkpoints)
         return {"models": models, "texts": text["texts"], "seed": seed, "compute_dtype": str(dtype), **found}
 
 

@@ -13,7 +13,7 @@ from jaxprune.analysis.lockstep import Lockstep
 from jaxprune.analysis.subspaces import BlockSubspaces, measure_block
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.jobs.analysis_files import analysis_folder
-from jaxprune.jobs.model_names import account_models
+from jaxprune.jobs.model_names import account_models, source_notes
 from jaxprune.jobs.state_inputs import StateInputs
 from jaxprune.studies.analyses import SUBSPACES
 from jaxprune.sweep import OnTokens
@@ -58,7 +58,7 @@ class Collector:
             "rank": self._rank,
             "sentences": {language: len(of) for language, of in inputs.sentences.items()},
             "models": models,
-            "notes": list(self._notes()),
+            "notes": [*self._notes(), *source_notes(checkpoints)],
         }
 
     def _by_language(self, vectors_ND: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
-"""Short names for models that are compared: of what differs between the ways in which they were pruned."""
+"""Models that are compared: short names, of what differs between the ways in which they were pruned, and a warning."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +56,19 @@ def account_models(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
         {"label": label, "reference": reference, "pruned": how}
         for label, reference, how in zip(name_models(references), references, pruned, strict=True)
     ]
+
+
+def source_notes(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
+    """Says if pruned models are not of the same weights as each other, or as those that were not pruned here."""
+    manifests = [read_manifest(checkpoint.reference) for checkpoint in checkpoints]
+    if not any(manifests):
+        return
+    named: dict[str, list[str]] = {}
+    for checkpoint, manifest, label in zip(
+        checkpoints, manifests, name_models([of.reference for of in checkpoints]), strict=True
+    ):
+        weights = checkpoint.fingerprint if manifest is None else str(manifest["source"]["sha256"])
+        named.setdefault(weights, []).append(label)
+    if len(named) > 1:
+        told = "; ".join(f"{', '.join(labels)} (sha256 {weights[:12]})" for weights, labels in named.items())
+        yield f"Models were not all pruned from the same weights: {told}. What differs may not be of pruning alone."

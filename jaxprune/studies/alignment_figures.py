@@ -8,29 +8,31 @@ import numpy as np
 from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.cells import CellPanel, cells_figure
 from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.model_words import first_model
 from jaxprune.studies.subspace_numbers import alignment_between, alignment_table
 
 _PANELS_ABREAST = 4
 
 
-def with_first_figure(pruned: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
-    """Returns the figure of each language's alignment of dense and pruned states, by depth."""
+def with_first_figure(models: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
+    """Returns the figure of each language's alignment with the first model's states, by depth."""
+    first, others = first_model(models), models[1:]
     panels = [
         Panel(
             language,
-            {model["label"]: [block["change"]["alignment"][language] for block in model["blocks"]] for model in pruned},
+            {model["label"]: [block["change"]["alignment"][language] for block in model["blocks"]] for model in others},
         )
         for language in languages
     ]
-    title = "How alike dense and pruned hidden states are, language by language"
-    caption = "Centred kernel alignment (debiased) of dense and pruned hidden states over tokens, by language."
+    title = f"How alike hidden states are to those of {first}, language by language"
+    caption = f"Centred kernel alignment (debiased) of hidden states with those of {first} over tokens, by language."
     return NamedFigure("alignment", block_lines_figure(title, "centred kernel alignment", panels), caption)
 
 
 def between_languages_figure(models: Sequence[Any]) -> NamedFigure:
     """Returns the figure of how alike languages are in each model, by depth."""
     panel = Panel("", {model["label"]: [alignment_between(block) for block in model["blocks"]] for model in models})
-    title = "How alike languages are to each other, before and after pruning"
+    title = "How alike languages are to each other, in each model"
     caption = (
         "Centred kernel alignment (debiased) of two languages' hidden states over translations of the same sentences, "
         "mean over all pairs of languages: 1 is the same up to rotation and scale, 0 nothing in common."
@@ -39,9 +41,9 @@ def between_languages_figure(models: Sequence[Any]) -> NamedFigure:
     return NamedFigure("alignment-between-languages", figure, caption)
 
 
-def closest_block(dense: Mapping[str, Any]) -> int:
+def closest_block(model: Mapping[str, Any]) -> int:
     """Returns the block after which a model's languages are most alike."""
-    values = [alignment_between(block) for block in dense["blocks"]]
+    values = [alignment_between(block) for block in model["blocks"]]
     return int(np.argmax([-np.inf if value is None else value for value in values]))
 
 

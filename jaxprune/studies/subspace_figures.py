@@ -8,6 +8,7 @@ from typing import Any
 from jaxprune.studies.alignment_figures import between_languages_figure, pairs_figure, with_first_figure
 from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.model_words import first_model
 from jaxprune.studies.subspace_numbers import Block, angle, check, halves_angle, mean, snr_db, squared_cosine
 
 _PARTS = {"whole": "whole", "agnostic": "language-agnostic part (all the rest)", "specific": "language-specific part"}
@@ -16,7 +17,6 @@ _PARTS = {"whole": "whole", "agnostic": "language-agnostic part (all the rest)",
 def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     """Returns the figures of what ``analyze_subspaces`` returned; those that compare, of two models and more only."""
     models, languages = result["models"], result["languages"]
-    pruned = models[1:]
     share = Panel("", _lines(models, lambda block: mean(block["specific_share"])))
     figures = [
         NamedFigure(
@@ -29,12 +29,12 @@ def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             "Share of the energy of hidden states that lies in the language-specific subspace, mean over languages.",
         )
     ]
-    if pruned:
+    if len(models) > 1:
         figures += [
             _subspace_figure(models),
             _angles_figure(models),
-            _snr_figure(pruned),
-            with_first_figure(pruned, languages),
+            _snr_figure(models),
+            with_first_figure(models, languages),
         ]
     if models[0]["blocks"][0]["sentences"]:
         figures += [
@@ -54,11 +54,12 @@ def _subspace_figure(models: Sequence[Any]) -> NamedFigure:
     stability = [block["stability"] for block in models[0]["blocks"]]
     references = {"two halves of the text": stability} if any(value is not None for value in stability) else {}
     panel = Panel("", _lines(models[1:], squared_cosine), references)
-    title = "How much of the dense model's language-specific subspace is still there"
+    first = first_model(models)
+    title = f"How much of the language-specific subspace of {first} is still there"
     caption = (
-        "Mean squared cosine of the principal angles between the language-specific subspaces of the dense and the "
-        "pruned model, from the same text; dotted, of the dense model's from two halves of the text: how well text of "
-        "this length determines it."
+        f"Mean squared cosine of the principal angles between the language-specific subspace of {first} and that of "
+        f"each other model, from the same text; dotted, of {first} alone, from two halves of the text: how well text "
+        "of this length determines it."
     )
     return NamedFigure("subspaces", block_lines_figure(title, "mean squared cosine of the angles", [panel]), caption)
 
@@ -69,10 +70,11 @@ def _angles_figure(models: Sequence[Any]) -> NamedFigure:
         halves = [halves_angle(block, which) for block in models[0]["blocks"]]
         references = {"two halves of the text": halves} if any(value is not None for value in halves) else {}
         panels.append(Panel(f"{name} angle", _lines(models[1:], functools.partial(angle, which=which)), references))
-    title = "How far pruning turns the language-specific subspace"
+    first = first_model(models)
+    title = f"How far the language-specific subspace turns from that of {first}"
     caption = (
-        "Principal angles between the language-specific subspaces of the dense and the pruned model, from the same "
-        "text: 0 degrees is a direction that both have, 90 one that the other lacks. How far text of this length "
+        f"Principal angles between the language-specific subspace of {first} and that of each other model, from the "
+        "same text: 0 degrees is a direction that both have, 90 one that the other lacks. How far text of this length "
         "determines the subspace is in the figure before"
         f"{', and dotted here' if any(panel.references for panel in panels) else ''}."
     )
@@ -80,17 +82,19 @@ def _angles_figure(models: Sequence[Any]) -> NamedFigure:
     return NamedFigure("angles", figure, caption)
 
 
-def _snr_figure(pruned: Sequence[Any]) -> NamedFigure:
+def _snr_figure(models: Sequence[Any]) -> NamedFigure:
     def ratio(block: Block, part: str) -> float | None:
         value = snr_db(block, part)
         return value if value is not None and math.isfinite(value) else None
 
     panels = [
-        Panel(_PARTS[part], _lines(pruned, functools.partial(ratio, part=part))) for part in ("agnostic", "specific")
+        Panel(_PARTS[part], _lines(models[1:], functools.partial(ratio, part=part)))
+        for part in ("agnostic", "specific")
     ]
-    title = "How much pruning disturbs either part"
+    first = first_model(models)
+    title = f"How much either part is disturbed, against {first}"
     caption = (
-        "Signal-to-noise ratio of hidden states in either part of the dense model's split, mean over languages; no "
+        f"Signal-to-noise ratio of hidden states in either part of the split of {first}, mean over languages; no "
         "point where nothing changed."
     )
     return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)

@@ -1,10 +1,12 @@
 """``jaxprune analyze all``: the numbers of the three commands, from one pass of the text."""
 
 import json
+import shutil
 
 import pytest
 
 from jaxprune.cli.app import main
+from jaxprune.jobs.manifest import read_manifest, write_manifest
 from tests.cli.run import kept_logging, run
 
 
@@ -35,6 +37,7 @@ def test_together_they_are_what_they_are_alone(capsys, tmp_path, tiny, runs, tex
     assert done.status == 0, done.err
     found = json.loads(done.out)
     assert set(found) == {"masks", "subspaces", "neurons"}
+    assert "same weights" not in done.out
     alone = {
         "masks": ["masks", *models[1:], "--json"],
         "subspaces": ["subspaces", *models, *asked(texts, *more, "--json")],
@@ -48,8 +51,11 @@ def test_together_they_are_what_they_are_alone(capsys, tmp_path, tiny, runs, tex
 
 
 def test_a_table_for_each_part_and_masks_that_are_left_out(capsys, tmp_path, tiny, runs, texts):
-    request = ["analyze", "all", tiny, runs / "half", *asked(texts, "--sentences", "none"), "--out", tmp_path / "out"]
-    done = run(capsys, *request)
+    shutil.copytree(runs / "half", tmp_path / "foreign")
+    manifest = read_manifest(str(tmp_path / "foreign"))
+    write_manifest(tmp_path / "foreign", {**manifest, "source": {**manifest["source"], "sha256": "f" * 64}})
+    request = ["analyze", "all", tiny, tmp_path / "foreign", *asked(texts, "--sentences", "none")]
+    done = run(capsys, *request, "--out", tmp_path / "out")
     assert done.status == 0, done.err
     note = "Masks are left out: fewer than two of the models were pruned by jaxprune."
     assert done.out.count(note) == 1
@@ -57,6 +63,8 @@ def test_a_table_for_each_part_and_masks_that_are_left_out(capsys, tmp_path, tin
     assert written == {"runs": [], "notes": [note]}
     for heading in ("Latent subspaces", "Neurons", "subspace kept", "Language-specific neurons"):
         assert heading in done.out
+    # With the hidden states and with the neurons.
+    assert " ".join(done.out.split()).count("Models were not all pruned from the same weights: dense (sha256") == 2
 
 
 @pytest.mark.parametrize(

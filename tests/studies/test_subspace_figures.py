@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.text
 import numpy as np
 import pytest
 
@@ -76,3 +77,16 @@ def test_without_sentences_nothing_is_drawn_between_languages(result):
     names = [of.name for of in subspace_figures(bare)]
     assert "angles" in names
     assert not any("between" in name or "pairs" in name for name in names)
+
+
+def test_a_first_model_that_is_pruned_is_not_called_dense(result, figures):
+    def told(figures):
+        return [[of.caption, *(text.get_text() for text in of.figure.findobj(matplotlib.text.Text))] for of in figures]
+
+    assert sum("dense" in " ".join(of) for of in told(figures.values())) == len(figures)
+    first = {**result["models"][0], "label": "sw · wanda", "pruned": {"languages": "sw"}}
+    drawn = subspace_figures({**result, "models": [first, *result["models"][1:]]})
+    assert len(drawn) == len(figures)
+    for of in told(drawn):
+        assert "dense" not in " ".join(of)
+        assert "sw · wanda" in " ".join(of)

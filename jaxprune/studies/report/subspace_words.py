@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from jaxprune.studies import wording
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.model_words import are_pruned
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.subspace_numbers import (
     alignment_between,
@@ -28,25 +29,25 @@ Model = Mapping[str, Any]
 
 def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
-    dense, *pruned = result["models"]
-    told = [_checks(result, dense), _parts(result, pruned), _own_language(pruned, result["languages"])]
-    unchanged = [model["label"] for model in pruned if all(map(is_unchanged, model["blocks"]))]
+    first, *others = result["models"]
+    told = [_checks(result, first), _parts(result), _own_language(others, result["languages"])]
+    unchanged = [model["label"] for model in others if all(map(is_unchanged, model["blocks"]))]
     if unchanged:
-        told.append(f"The same hidden states as those of {dense['label']} has {wording.names(unchanged)}.")
-    kept = _over_models(pruned, squared_cosine)
+        told.append(f"The same hidden states as those of {first['label']} has {wording.names(unchanged)}.")
+    kept = _over_models(others, squared_cosine)
     if kept:
-        stable = [block["stability"] for block in dense["blocks"] if block["stability"] is not None]
+        stable = [block["stability"] for block in first["blocks"] if block["stability"] is not None]
         halves = (
-            f", from the same text; two halves of the text, in {dense['label']} itself, give "
+            f", from the same text; two halves of the text, in {first['label']} itself, give "
             f"{statistics.fmean(stable):.3f}"
             if stable
             else ""
         )
         told.append(
-            f"How far the language-specific subspace turns: its mean squared cosine to that of {dense['label']} is "
-            f"{min(kept):.3f} to {max(kept):.3f}{halves}{_angles(pruned)}."
+            f"How far the language-specific subspace turns: its mean squared cosine to that of {first['label']} is "
+            f"{min(kept):.3f} to {max(kept):.3f}{halves}{_angles(others)}."
         )
-    told.append(_alignment(dense, pruned))
+    told.append(_alignment(result["models"]))
     fewest = min(result["tokens"].values())
     not_shown = (
         "A signal-to-noise ratio says how much of a part is disturbed, not whether a task needs what is disturbed; and "
@@ -84,9 +85,9 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
     return Table("Latent subspaces", head, rows)
 
 
-def _angles(pruned: Sequence[Model]) -> str:
+def _angles(others: Sequence[Model]) -> str:
     """Returns how far the direction turns that turns least, and the one that turns most."""
-    (least, most) = (_over_models(pruned, functools.partial(angle, which=which)) for which in (0, -1))
+    (least, most) = (_over_models(others, functools.partial(angle, which=which)) for which in (0, -1))
     if not least or not most:
         return ""
     return (
@@ -95,21 +96,21 @@ def _angles(pruned: Sequence[Model]) -> str:
     )
 
 
-def _alignment(dense: Model, pruned: Sequence[Model]) -> str:
-    """Returns how alike dense and pruned states are, and languages among themselves before and after pruning."""
+def _alignment(models: Sequence[Model]) -> str:
+    """Returns how alike others' states are to the first model's, and languages among themselves in it and in others."""
     told = []
-    same = _over_models(pruned, alignment_with_first)
+    first, *others = models
+    same = _over_models(others, alignment_with_first)
     if same:
-        told.append(
-            f"of pruned hidden states with those of {dense['label']}, over the same tokens, {_range(same, '.3f')}"
-        )
-    before, after = over_blocks(dense["blocks"], alignment_between), _over_models(pruned, alignment_between)
+        whose = "of pruned hidden states" if are_pruned(models) else "of other models\u2019 hidden states"
+        told.append(f"{whose} with those of {first['label']}, over the same tokens, {_range(same, '.3f')}")
+    before, after = over_blocks(first["blocks"], alignment_between), _over_models(others, alignment_between)
     if before is not None:
         told.append(
-            f"of languages with each other, over translations of the same sentences, {before:.3f} in {dense['label']}"
+            f"of languages with each other, over translations of the same sentences, {before:.3f} in {first['label']}"
         )
         if after:
-            told[-1] += f" and {_range(after, '.3f')} pruned"
+            told[-1] += f" and {_range(after, '.3f')} {'pruned' if are_pruned(models) else 'in others'}"
     return f"Centred kernel alignment, on average over blocks: {'; '.join(told)}." if told else ""
 
 
@@ -122,9 +123,9 @@ def _range(values: Sequence[float], form: str) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _checks(result: Mapping[str, Any], dense: Model) -> str:
+def _checks(result: Mapping[str, Any], first: Model) -> str:
     """Returns whether the split means what it says, by sentences that it was not made from."""
-    blocks = [block["sentences"] for block in dense["blocks"] if block["sentences"]]
+    blocks = [block["sentences"] for block in first["blocks"] if block["sentences"]]
     if not blocks:
         return ""
     better = sum(mean(of["retrieval"]["agnostic"]) > mean(of["retrieval"]["whole"]) for of in blocks)
@@ -137,7 +138,7 @@ def _checks(result: Mapping[str, Any], dense: Model) -> str:
     confined = known - chance > 2 * (unknown - chance)
     told = "lies mostly in the former" if confined else "is not confined to the former"
     return (
-        f"A check on other sentences: in {dense['label']} the agnostic part of hidden states finds a sentence\u2019s "
+        f"A check on other sentences: in {first['label']} the agnostic part of hidden states finds a sentence\u2019s "
         f"translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} against "
         f"{whole:.2f} on average, {is_certain}; by chance {1 / sentences:.3f}). The language-specific part tells the "
         f"language in {known:.0%} of cases, the agnostic part in {unknown:.0%} (by chance {chance:.0%}): what tells "
@@ -145,11 +146,11 @@ def _checks(result: Mapping[str, Any], dense: Model) -> str:
     )
 
 
-def _parts(result: Mapping[str, Any], pruned: Sequence[Model]) -> str:
-    """Returns how much of either part pruning disturbs, beside what it would be were all directions disturbed alike."""
+def _parts(result: Mapping[str, Any]) -> str:
+    """Returns how much of either part is disturbed, beside what it would be were all directions disturbed alike."""
     found, alike = [], []
     width = result["hidden_size"]
-    blocks = [block for model in pruned for block in model["blocks"]]
+    blocks = [block for model in result["models"][1:] for block in model["blocks"]]
     for block in blocks:
         agnostic, specific = (snr_db(block, part) for part in _SPLIT)
         share, rank = mean(block["specific_share"]), block["rank"]
@@ -161,7 +162,8 @@ def _parts(result: Mapping[str, Any], pruned: Sequence[Model]) -> str:
     agnostic, specific = (statistics.fmean(values) for values in zip(*found, strict=True))
     expected = statistics.fmean(alike)
     more = "more" if specific - agnostic < expected else "less"
-    over = "all prunings and blocks" if len(found) == len(blocks) else f"{len(found)} of {len(blocks)} pruned blocks"
+    what, whose = ("prunings", "pruned") if are_pruned(result["models"]) else ("other models", "other models\u2019")
+    over = f"all {what} and blocks" if len(found) == len(blocks) else f"{len(found)} of {len(blocks)} {whose} blocks"
     return (
         f"Over {over}, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and "
         f"{specific:.1f} dB in the specific part. A change alike in all {width:,} directions would put the specific "
@@ -170,12 +172,12 @@ def _parts(result: Mapping[str, Any], pruned: Sequence[Model]) -> str:
     )
 
 
-def _own_language(pruned: Sequence[Model], languages: Sequence[str]) -> str:
+def _own_language(others: Sequence[Model], languages: Sequence[str]) -> str:
     """Returns what calibration on a language, in place of English, does for its own hidden states."""
-    english = {_setting(model): model for model in pruned if _calibrated_on(model) == "en"}
+    english = {_setting(model): model for model in others if _calibrated_on(model) == "en"}
     gains: dict[str, list[float]] = {part: [] for part in _SPLIT}
     told = []
-    for model in pruned:
+    for model in others:
         language, other = _calibrated_on(model), english.get(_setting(model))
         if language == "en" or language not in languages or other is None:
             continue

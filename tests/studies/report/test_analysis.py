@@ -210,6 +210,30 @@ def test_chance_as_earlier_versions_wrote_it_is_told_for_what_it_was():
     assert neuron_tables(found)[0].rows[0][:5] == ["dense", "12", "12", "\u2013", "\u2013"]
 
 
+def test_a_first_model_that_is_pruned_is_not_called_dense():
+    first = ("sw · wanda", {"languages": "sw", "method": "wanda", "pattern": "0.5", "seed": "seed 0"})
+    found = json.loads(json.dumps(made_analyses.subspaces()))
+    for also_dense in (False, True):
+        found["models"][0] |= {"label": first[0], "pruned": first[1]}
+        if also_dense:
+            found["models"][1] |= {"label": "dense", "pruned": None}
+        shows, not_shown = subspace_words(found)
+        assert "subspace turns: its mean squared cosine to that of sw · wanda" in shows
+        assert ("Over all prunings and blocks" in shows, "Over all other models" in shows) == (
+            not also_dense,
+            also_dense,
+        )
+        assert (
+            "pruned hidden states" not in shows if also_dense else "of pruned hidden states with those of sw" in shows
+        )
+        assert "dense" not in shows + not_shown
+    told = made_analyses.neurons()
+    for part in ("neurons", "silencing"):
+        told[part] = {label.replace("dense", first[0]): of for label, of in told[part].items()}
+    assert "neurons of sw · wanda are specific" in neuron_words(told)[0]
+    assert "dense" not in str((neuron_words(told), neuron_tables(told), subspace_table(found).head))
+
+
 def test_a_language_without_neurons_is_silenced_nowhere():
     found = made_analyses.neurons()
     found["silencing"]["dense"]["sw"] = None
