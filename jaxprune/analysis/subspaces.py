@@ -13,14 +13,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Float64
 
-from jaxprune.analysis.cka import centred_kernel, kernel_alignment
 from jaxprune.analysis.lsar import Split, angle_between, principal_angles, split_languages, squared_cosines
+from jaxprune.analysis.sentence_checks import PARTS, SentenceChecks, check_sentences
 from jaxprune.analysis.token_moments import LanguageMoments, sequence_sums
 from jaxprune.evaluation.distortion import Distortion
-from jaxprune.evaluation.retrieval import nearest_is_own
 from jaxprune.sweep import Sweep
-
-PARTS = ("whole", "agnostic", "specific")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,23 +38,6 @@ class Change:
     shared_angle: float
     snr_db: dict[str, dict[str, float]]
     alignment: dict[str, float | None]
-
-
-@dataclasses.dataclass(frozen=True)
-class SentenceChecks:
-    """Whether the split means what it says, on sentences that it was not made from; each by part.
-
-    Attributes:
-      retrieval: by language, how often a sentence's nearest neighbour in another language, by the cosine, is its
-        translation: the mean over the other languages. ``1 / N`` by chance.
-      identification: by language, how often a sentence is nearest to the mean of its own language's sentences, of the
-        other half of them. ``1 / L`` by chance.
-      alignment: centred kernel alignment of two languages' translations; None where they do not vary.
-    """
-
-    retrieval: dict[str, dict[str, float]]
-    identification: dict[str, dict[str, float]]
-    alignment: dict[tuple[str, str], float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,52 +157,3 @@ def _change(
         snr_db=ratios,
         alignment=alignment,
     )
-
-
-def check_sentences(vectors: Mapping[str, Float[np.ndarray, "N D"]], split: Split) -> SentenceChecks:
-    """Returns whether translations find each other, and whether languages are known, from each part of the vectors.
-
-    Args:
-      vectors: of sentences by language, translations of each other in the same order.
-      split: made from other text.
-    """
-    cuts = {"whole": lambda vectors_ND: np.asarray(vectors_ND, np.float64), "agnostic": split.agnostic}
-    cuts["specific"] = split.specific
-    retrieval: dict[str, dict[str, float]] = {}
-    identification: dict[str, dict[str, float]] = {}
-    for part, cut in cuts.items():
-        of_part = {language: cut(vectors_ND) for language, vectors_ND in vectors.items()}
-        retrieval[part] = {
-            language: float(
-                np.mean([_found(vectors_ND, other_ND) for other, other_ND in of_part.items() if other != language])
-            )
-            for language, vectors_ND in of_part.items()
-        }
-        identification[part] = _identified(of_part)
-    kernels = {language: centred_kernel(vectors_ND) for language, vectors_ND in vectors.items()}
-    alignment = {(a, b): kernel_alignment(kernels[a], kernels[b]) for a, b in itertools.combinations(kernels, 2)}
-    return SentenceChecks(retrieval, identification, alignment)
-
-
-def _found(sources_ND: np.ndarray, targets_ND: np.ndarray) -> float:
-    return float(nearest_is_own(sources_ND, targets_ND, centred=False).mean())
-
-
-def _identified(vectors: Mapping[str, Float64[np.ndarray, "N D"]]) -> dict[str, float]:
-    """Returns by language how many of its sentences are nearest to its mean, taken from the other half of sentences.
-
-    Not the means that the split was made from: those have no language left in their agnostic parts, whatever sentences
-    have in theirs.
-    """
-    hits = dict.fromkeys(vectors, 0)
-    for half in (0, 1):
-        means_LD = np.stack([of_ND[1 - half :: 2].mean(axis=0) for of_ND in vectors.values()])
-        for index, (language, of_ND) in enumerate(vectors.items()):
-            hits[language] += int(np.count_nonzero(_nearest(of_ND[half::2], means_LD) == index))
-    return {language: hits[language] / len(of_ND) for language, of_ND in vectors.items()}
-
-
-def _nearest(vectors_ND: Float64[np.ndarray, "N D"], means_LD: Float64[np.ndarray, "L D"]) -> np.ndarray:
-    """Returns for each vector the number of the mean that is nearest."""
-    distances_NL = np.square(means_LD).sum(axis=1) - 2 * vectors_ND @ means_LD.T
-    return distances_NL.argmin(axis=1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxprune.analysis.lockstep import Lockstep
+from jaxprune.analysis.sentence_checks import SentenceChecks, retrieval_gain
 from jaxprune.analysis.subspaces import BlockSubspaces, measure_block
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.jobs.analysis_files import analysis_folder
@@ -50,7 +51,11 @@ class Collector:
         """Returns what was found as JSON, models in their order."""
         inputs = self._inputs
         models = [
-            {**model, "blocks": [_plain(of_block[index]) for of_block in self._blocks]}
+            {
+                **model,
+                "retrieval_gain": _gain([of_block[index].sentences for of_block in self._blocks]),
+                "blocks": [_plain(of_block[index]) for of_block in self._blocks],
+            }
             for index, model in enumerate(account_models(checkpoints))
         ]
         return inputs.as_json() | {
@@ -126,5 +131,15 @@ def _plain(found: BlockSubspaces) -> dict[str, Any]:
             for language, parts in found.change.snr_db.items()
         }
     if found.sentences is not None:
-        plain["sentences"]["alignment"] = {"-".join(pair): of for pair, of in found.sentences.alignment.items()}
+        plain["sentences"] = {
+            "retrieval": found.sentences.retrieval,
+            "retrieval_gain": _gain([found.sentences]),
+            "identification": found.sentences.identification,
+            "alignment": {"-".join(pair): of for pair, of in found.sentences.alignment.items()},
+        }
     return plain
+
+
+def _gain(blocks: Sequence[SentenceChecks | None]) -> dict[str, Any] | None:
+    known = [block for block in blocks if block is not None]
+    return dataclasses.asdict(retrieval_gain(known)) if known else None

@@ -6,7 +6,7 @@ import torch
 
 from jaxprune.analysis.lockstep import Lockstep
 from jaxprune.analysis.lsar import split_languages
-from jaxprune.analysis.subspaces import PARTS, check_sentences, measure_block
+from jaxprune.analysis.subspaces import measure_block
 from jaxprune.models import FAMILIES
 from jaxprune.sharding import make_mesh
 from tests.evaluation.test_snr import damaged, decibels, in_torch
@@ -150,64 +150,6 @@ def test_halves_are_every_other_window():
             for half in (0, 1)
         ]
         assert of_model.stability == pytest.approx(np.sum((halves[0].T @ halves[1]) ** 2) / 2, abs=1e-3)
-
-
-def planted_sentences(*, specific_size, seed=0, count=60, width=50, languages=4):
-    """Returns sentence vectors with a meaning, a language and noise, in directions that are known; and the means."""
-    rng = np.random.default_rng(seed)
-    basis, _ = np.linalg.qr(rng.normal(size=(width, width)))
-    shared, meanings = basis[:, 0], basis[:, 1:30]
-    marks = basis[:, 30 : 30 + languages - 1]
-    coordinates = specific_size * rng.normal(size=(languages, languages - 1))
-    content = rng.normal(size=(count, 29)) @ meanings.T
-    # Languages also differ in how far each sentence goes along their marks: what hides a translation.
-    vectors = {
-        str(i): 5 * shared
-        + content
-        + (coordinates[i] * rng.uniform(0.5, 1.5, size=(count, 1))) @ marks.T
-        + 0.1 * rng.normal(size=(count, width))
-        for i in range(languages)
-    }
-    return vectors, {language: of.mean(axis=0) for language, of in vectors.items()}, marks
-
-
-def test_planted_parts_do_what_they_should():
-    vectors, means, marks = planted_sentences(specific_size=60)
-    split = split_languages(np.stack(list(means.values())), 3)
-    assert np.sum((split.specific_DR.T @ marks) ** 2) / 3 > 0.95
-    found = check_sentences(vectors, split)
-    assert set(found.retrieval) == set(found.identification) == set(PARTS)
-    for language in vectors:
-        assert found.retrieval["agnostic"][language] > 0.95
-        assert found.retrieval["whole"][language] < 0.7
-        assert found.identification["specific"][language] > 0.9
-    agnostic = np.mean(list(found.identification["agnostic"].values()))
-    assert agnostic < 0.5
-    assert len(found.alignment) == 6
-
-
-def test_without_languages_planted_no_part_knows_them():
-    vectors, _, _ = planted_sentences(specific_size=0.0)
-    means = {language: of.mean(axis=0) for language, of in planted_sentences(specific_size=0.0, seed=0)[0].items()}
-    found = check_sentences(vectors, split_languages(np.stack(list(means.values())), 3))
-    for part in PARTS:
-        assert np.mean(list(found.identification[part].values())) < 0.55
-    assert min(found.retrieval["whole"].values()) > 0.95
-    # Translations are all that these sentences differ by.
-    assert min(found.alignment.values()) > 0.95
-
-
-def test_a_language_beside_the_split_is_found_in_the_agnostic_part():
-    """The means of the split have nothing of it: only other sentences of the language do."""
-    vectors, means, _ = planted_sentences(specific_size=60)
-    split = split_languages(np.stack(list(means.values())), 3)
-    rng = np.random.default_rng(5)
-    beside = {
-        language: of + split.agnostic(np.broadcast_to(60 * rng.normal(size=of.shape[1]), of.shape))
-        for language, of in vectors.items()
-    }
-    found = check_sentences(beside, split)
-    assert min(found.identification["agnostic"].values()) > 0.9
 
 
 def test_sentences_go_through_with_the_windows():

@@ -84,6 +84,15 @@ def test_all_numbers_and_figures(capsys, tmp_path, tiny, pruned, long_texts, sen
         # Halves of the text give directions that their squared cosines are of.
         cosines = np.cos(np.radians(was["stability_angles"]))
         assert np.mean(cosines**2) == pytest.approx(was["stability"])
+    for model in found["models"]:
+        checks = [block["sentences"] for block in model["blocks"]]
+        for of in checks:
+            agnostic, whole = (np.mean(list(of["retrieval"][part].values())) for part in ("agnostic", "whole"))
+            assert of["retrieval_gain"]["value"] == pytest.approx(agnostic - whole)
+        gain = model["retrieval_gain"]
+        assert gain["value"] == pytest.approx(np.mean([of["retrieval_gain"]["value"] for of in checks]))
+        assert gain["items"] == 14
+        assert gain["interval"][0] <= gain["value"] <= gain["interval"][1]
     for name in ("specific-share", "subspaces", "angles", "alignment-between-languages", "alignment-of-pairs"):
         with Image.open(out / f"{name}.png") as image:
             assert image.width > 500

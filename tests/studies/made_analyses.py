@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import scipy.stats
 
 from jaxprune.analysis.gates import GateCounts
 from jaxprune.analysis.lape import Thresholds
@@ -51,6 +52,7 @@ def subspaces(*, agnostic=6.0, specific=10.0, own=1.5, blocks=3):
                 "label": label,
                 "reference": "a-model",
                 "pruned": how,
+                "retrieval_gain": gain(0.2),
                 "blocks": [_block(how, agnostic, specific, own)] * blocks,
             }
             for label, how in (
@@ -90,11 +92,18 @@ def _block(how, agnostic, specific, own):
         "specific_share": dict.fromkeys(LANGUAGES, 0.2),
         "change": change,
         "sentences": {
+            "retrieval_gain": gain(0.2),
             "retrieval": {part: dict.fromkeys(LANGUAGES, value) for part, value in by_part.items()},
             "identification": {part: dict.fromkeys(LANGUAGES, value) for part, value in known.items()},
             "alignment": {"de-en": 0.8, "de-sw": 0.7, "en-sw": 0.7},
         },
     }
+
+
+def gain(value, *, error=0.02):
+    """Returns a mean over sentences with that standard error."""
+    p_value = 2 * float(scipy.stats.norm.sf(abs(value) / error))
+    return {"value": value, "interval": [value - 2 * error, value + 2 * error], "p_value": p_value, "items": 50}
 
 
 def neurons(*, is_causal=True):

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 from jaxprune.studies import wording
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.model_words import are_pruned
+from jaxprune.studies.report.check_words import check_words, gain_cell
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.subspace_numbers import (
     alignment_between,
@@ -30,7 +31,7 @@ Model = Mapping[str, Any]
 def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     first, *others = result["models"]
-    told = [_checks(result, first), _parts(result), _own_language(others, result["languages"])]
+    told = [check_words(result), _parts(result), _own_language(others, result["languages"])]
     unchanged = [model["label"] for model in others if all(map(is_unchanged, model["blocks"]))]
     if unchanged:
         told.append(f"The same hidden states as those of {first['label']} has {wording.names(unchanged)}.")
@@ -76,11 +77,11 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
         infinite = "no change" if all(map(is_unchanged, blocks)) else "inf"
         shown = [_shown(over_blocks(blocks, value), form, infinite) for value, form in numbers]
         share = 100 * statistics.fmean(mean(block["specific_share"]) for block in blocks)
-        rows.append([model["label"], f"{share:.1f} %", *shown])
+        rows.append([model["label"], f"{share:.1f} %", *shown[:-2], gain_cell(model), *shown[-2:]])
     head = [
         "latent subspaces (mean over blocks)", "energy, specific", "subspace kept", "smallest angle (°)",
         "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)", "alignment with first", "alignment of languages",
-        "retrieval: whole", "agnostic", "identified: specific", "agnostic",
+        "retrieval: whole", "agnostic", "difference (95 % interval)", "identified: specific", "agnostic",
     ]  # fmt: skip
     return Table("Latent subspaces", head, rows)
 
@@ -121,29 +122,6 @@ def _over_models(models: Sequence[Model], value: Any) -> list[float]:
 def _range(values: Sequence[float], form: str) -> str:
     least, most = (format(of, form) for of in (min(values), max(values)))
     return least if least == most else f"{least} to {most}"
-
-
-def _checks(result: Mapping[str, Any], first: Model) -> str:
-    """Returns whether the split means what it says, by sentences that it was not made from."""
-    blocks = [block["sentences"] for block in first["blocks"] if block["sentences"]]
-    if not blocks:
-        return ""
-    better = sum(mean(of["retrieval"]["agnostic"]) > mean(of["retrieval"]["whole"]) for of in blocks)
-    agnostic, whole = (statistics.fmean(mean(of["retrieval"][part]) for of in blocks) for part in ("agnostic", "whole"))
-    known, unknown = (statistics.fmean(mean(of["identification"][part]) for of in blocks) for part in _SPLIT[::-1])
-    sentences, chance = min(result["sentences"].values()), 1 / len(result["languages"])
-    # Two shares of as many sentences, as if they were independent: languages and blocks add little to that.
-    error = math.sqrt((agnostic * (1 - agnostic) + whole * (1 - whole)) / sentences)
-    is_certain = "more than chance" if abs(agnostic - whole) > 2 * error else "within what chance alone could do"
-    confined = known - chance > 2 * (unknown - chance)
-    told = "lies mostly in the former" if confined else "is not confined to the former"
-    return (
-        f"A check on other sentences: in {first['label']} the agnostic part of hidden states finds a sentence\u2019s "
-        f"translation more often than the whole after {better} of {len(blocks)} blocks ({agnostic:.2f} against "
-        f"{whole:.2f} on average, {is_certain}; by chance {1 / sentences:.3f}). The language-specific part tells the "
-        f"language in {known:.0%} of cases, the agnostic part in {unknown:.0%} (by chance {chance:.0%}): what tells "
-        f"languages apart {told}."
-    )
 
 
 def _parts(result: Mapping[str, Any]) -> str:
