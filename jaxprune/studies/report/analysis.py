@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxprune.studies import wording
 from jaxprune.studies.analyses import ANALYSES, MASKS, NEURONS, SUBSPACES, Stored
 from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.report.headings import Told, headings, is_silenced
 from jaxprune.studies.report.mask_words import mask_table, mask_words
 from jaxprune.studies.report.neuron_words import neuron_tables, neuron_words
 from jaxprune.studies.report.subspace_words import subspace_table, subspace_words
@@ -17,18 +19,15 @@ from jaxprune.studies.report.table import Table
 _MOST_ALIKE = 2
 
 
-class _Told(NamedTuple):
-    heading: str
+class _Words(NamedTuple):
     words: Callable[[Mapping[str, Any]], tuple[str, str]]
     tables: Callable[[Mapping[str, Any]], list[Table]]
 
 
 _KINDS = {
-    MASKS: _Told("Which weights are kept", mask_words, lambda result: [mask_table(result)]),
-    SUBSPACES: _Told(
-        "What languages share, and what tells them apart", subspace_words, lambda result: [subspace_table(result)]
-    ),
-    NEURONS: _Told("Neurons of single languages", neuron_words, neuron_tables),
+    MASKS: _Words(mask_words, lambda result: [mask_table(result)]),
+    SUBSPACES: _Words(subspace_words, lambda result: [subspace_table(result)]),
+    NEURONS: _Words(neuron_words, neuron_tables),
 }
 
 
@@ -37,6 +36,7 @@ class Section(NamedTuple):
 
     Attributes:
       name: of the section, as figures refer to it.
+      heading: none other has it.
       source: of which models and text it is.
       shows: a paragraph on what it shows.
       not_shown: one on what it does not.
@@ -61,7 +61,9 @@ def analysis_sections(stored: Iterable[Stored], study: Path, model: str) -> tupl
       study: folder in which they lie.
       model: that the study is of.
     """
-    sections, problems = [], []
+    sections: list[Section] = []
+    told: list[Told] = []
+    problems: list[str] = []
     for of in stored:
         if of.result is None:
             problems.append(f"An analysis is left out: {of.problem}")
@@ -73,30 +75,44 @@ def analysis_sections(stored: Iterable[Stored], study: Path, model: str) -> tupl
             elif of.kind == MASKS and not of.result["runs"]:
                 problems.append(f"An analysis is left out: {of.path} has none. {' '.join(of.result['notes'])}")
             else:
-                sections.append(_section(of.kind, of.result, of.path.parent.relative_to(study).as_posix()))
+                one = Told(of.kind, of.result, of.path.parent.relative_to(study).as_posix())
+                sections.append(_section(one))
+                told.append(one)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             problems.append(
                 f"An analysis is left out: {of.path} is not what jaxprune analyze {of.kind} writes "
                 f"({type(error).__name__}: {error}); analyse again."
             )
-    return tuple(sections), tuple(problems)
+    return tuple(_told_apart(sections, told)), tuple(problems)
 
 
-def _section(kind: str, result: Mapping[str, Any], place: str) -> Section:
+def _told_apart(sections: Sequence[Section], told: Sequence[Told]) -> Iterator[Section]:
+    """Yields the sections with their headings; what one leaves to another points to it."""
+    found = headings(told)
+    silenced = [f"\u201c{heading}\u201d" for heading, of in zip(found, told, strict=True) if is_silenced(of)]
+    for section, heading, of in zip(sections, found, told, strict=True):
+        not_shown = section.not_shown
+        if of.kind == NEURONS and not is_silenced(of):
+            _, not_shown = neuron_words(of.result, silenced_in=wording.names(silenced))
+        yield section._replace(heading=heading, not_shown=not_shown)
+
+
+def _section(of: Told) -> Section:
+    kind, result, place = of
     # Python reads NaN, which no analysis writes.
     json.dumps(result, allow_nan=False)
-    told = _KINDS[kind]
-    shows, not_shown = told.words(result)
+    words = _KINDS[kind]
+    shows, not_shown = words.words(result)
     drawn = ANALYSES[kind].figures(result) if importlib.util.find_spec("matplotlib") else []
     silencing = [figure for figure in drawn if figure.name.startswith("silencing-")]
     return Section(
         name=place if place.rpartition("/")[2] == kind else f"{place}/{kind}",
-        heading=told.heading,
+        heading="",  # known once all are
         source=_source(kind, result),
         shows=shows,
         not_shown=not_shown,
         notes=tuple(map(str, result["notes"])),
-        tables=tuple(told.tables(result)),
+        tables=tuple(words.tables(result)),
         figures=tuple(figure for figure in drawn if figure not in silencing[_MOST_ALIKE:]),
     )
 

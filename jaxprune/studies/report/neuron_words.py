@@ -9,8 +9,12 @@ from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.report.table import NOTHING, Table
 
 
-def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns what they show, and what not."""
+def neuron_words(result: Mapping[str, Any], *, silenced_in: str = "") -> tuple[str, str]:
+    """Returns what they show, and what not.
+
+    Args:
+      silenced_in: the section that tells of silencing, where this analysis has none and another has.
+    """
     models = result["neurons"]
     label, (first, *others) = next(iter(models)), models.values()
     sizes = [f"{language_of(code).english} {of['size']:,}" for code, of in first["languages"].items() if of["size"]]
@@ -35,7 +39,8 @@ def neuron_words(result: Mapping[str, Any]) -> tuple[str, str]:
         "rest; the others are drawn at random, and not for being as active."
         if result["silencing"]
         else "The share of neurons that is chosen is set beforehand, so their number alone says nothing. That a neuron "
-        "is active for few languages does not say that they need it: that was not tested here (--silence does)."
+        "is active for few languages does not say that they need it: "
+        + (f"that is tested in {silenced_in}." if silenced_in else "that was not tested here (--silence does).")
     )
     return " ".join(filter(None, told)), not_shown
 

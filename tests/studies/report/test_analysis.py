@@ -7,6 +7,7 @@ import pytest
 
 from jaxprune.studies.analyses import read_analyses
 from jaxprune.studies.report.analysis import analysis_sections
+from jaxprune.studies.report.headings import Told, headings
 from jaxprune.studies.report.mask_words import mask_words
 from jaxprune.studies.report.neuron_words import neuron_tables, neuron_words
 from jaxprune.studies.report.subspace_words import subspace_table, subspace_words
@@ -291,6 +292,33 @@ def test_silence_that_harms_nobody_is_not_told_as_harm(change):
                 for code in which["change"]:
                     which["change"][code] = {"value": change, "interval": [change - 0.1, change + 0.1], "p_value": 1.0}
     assert "most of all, for 0 of 3 languages" in neuron_words(found)[0]
+
+
+def test_two_analyses_of_neurons_are_told_apart_and_the_untested_one_points_to_the_test(tmp_path):
+    untested = made_analyses.neurons(is_causal=False)
+    for name, result in [("neurons", untested), ("silencing/neurons", made_analyses.neurons())]:
+        (tmp_path / "analysis" / name).mkdir(parents=True)
+        (tmp_path / "analysis" / name / "neurons.json").write_text(json.dumps(result))
+    (first, second), problems = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert not problems
+    assert first.heading == "Neurons of single languages"
+    assert second.heading == "Neurons of single languages, and what silencing them does"
+    assert f"need it: that is tested in \u201c{second.heading}\u201d." in first.not_shown
+    assert "not tested" not in first.not_shown
+    assert second.not_shown == neuron_words(made_analyses.neurons())[1]
+
+
+def test_analyses_of_one_kind_are_told_apart_by_their_size_or_place():
+    small, large = {"models": [1], "languages": [1, 2]}, {"models": [1, 2], "languages": [1, 2, 3]}
+    one, two = Told("subspaces", small, "analysis/a"), Told("subspaces", large, "analysis/b")
+    assert headings([one]) == ["What languages share, and what tells them apart"]
+    assert headings([one, two]) == [
+        "What languages share, and what tells them apart (1 model, 2 languages)",
+        "What languages share, and what tells them apart (2 models, 3 languages)",
+    ]
+    first, second = headings([one, one._replace(place="analysis/c")])
+    assert first.endswith("(1 model, 2 languages) (analysis/a)")
+    assert second.endswith("(1 model, 2 languages) (analysis/c)")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"models": []}', '{"models": [{}], "notes": []}'])
