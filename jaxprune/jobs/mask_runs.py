@@ -64,15 +64,17 @@ def open_runs(references: Sequence[str]) -> list[MaskRun]:
     return runs
 
 
+NAMED_FIRST = ("languages", "method", "pattern", "seed", "texts", "model")
+"""What may differ, as names of prunings have it: first the languages, which are what is compared."""
+
+
 def name_runs(runs: Sequence[MaskRun]) -> list[str]:
     """Returns a short name for each run: of what differs between them, and its folder where that is not enough."""
     folders = [Path(run.reference).name for run in runs]
     if len(set(folders)) < len(folders):
         folders = [run.reference for run in runs]
     varies = [
-        factor
-        for factor, (_, identity) in runs[0].made_by.items()
-        if any(run.made_by[factor][1] != identity for run in runs)
+        factor for factor in NAMED_FIRST if any(run.made_by[factor][1] != runs[0].made_by[factor][1] for run in runs)
     ]
     names = [" · ".join(run.made_by[factor][0] for factor in varies) for run in runs]
     times = Counter(names)

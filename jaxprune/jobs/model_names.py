@@ -7,12 +7,9 @@ from typing import Any
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.jobs.manifest import read_manifest
-from jaxprune.jobs.mask_runs import describe
+from jaxprune.jobs.mask_runs import NAMED_FIRST, describe
 
 DENSE = "dense"
-
-# In a name the languages stand first: they are what is compared.
-_FACTORS = ("languages", "method", "pattern", "seed", "texts", "model")
 
 
 def name_models(references: Sequence[str]) -> list[str]:
@@ -23,7 +20,7 @@ def name_models(references: Sequence[str]) -> list[str]:
     manifests = [read_manifest(reference) for reference in references]
     made_by = [None if manifest is None else describe(manifest) for manifest in manifests]
     pruned = [of for of in made_by if of is not None]
-    varies = [factor for factor in _FACTORS if len({str(of[factor][1]) for of in pruned}) > 1]
+    varies = [factor for factor in NAMED_FIRST if len({str(of[factor][1]) for of in pruned}) > 1]
     if not varies:
         is_calibrated = any(of["languages"][1] is not None for of in pruned)
         varies = ["languages"] if is_calibrated else ["method"]

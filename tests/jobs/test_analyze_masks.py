@@ -88,7 +88,7 @@ def test_the_result_is_plain_json_and_complete(runs, tmp_path):
     assert found["notes"] == []
     labels = [run["label"] for run in found["runs"]]
     assert list(found["zeros"]) == labels
-    assert labels[0] == "wanda · de · seed 0"
+    assert labels[0] == "de · wanda · seed 0"
     assert found["runs"][0]["competition"] == {"inputs": None, "is_of_one_output": False}
     for zeros in found["zeros"].values():
         assert set(zeros["blocks"]) == {"0", "1"}

@@ -8,6 +8,7 @@ import pytest
 from jaxprune.analysis.competition import Competition
 from jaxprune.errors import RequestError
 from jaxprune.jobs.mask_runs import competition_of, differences, head_dim, name_runs, open_runs
+from jaxprune.jobs.model_names import name_models
 from tests.analysis.mask_files import block_masks, write_masks, write_run
 
 MASKS = block_masks(np.random.default_rng(0))
@@ -58,7 +59,18 @@ def test_methods_patterns_models_and_texts_are_told_apart(tmp_path):
     changed = [differences(runs[0], run) for run in runs[1:]]
     assert changed == [("method",), ("pattern",), ("model",), ("texts",), ("method", "languages", "texts", "seed")]
     assert name_runs([runs[0], runs[4]]) == ["8 x 64 of sample", "8 x 64 of mc4"]
-    assert name_runs([runs[0], runs[5]])[1] == "magnitude · no calibration · no calibration · no calibration"
+    assert name_runs([runs[0], runs[5]])[1] == "no calibration · magnitude · no calibration · no calibration"
+
+
+def test_runs_are_named_as_the_analyses_of_hidden_states_name_models(tmp_path):
+    folders = write(
+        tmp_path,
+        a={"languages": {"de": 8}},
+        b={"languages": {"en": 8}, "method": "sparsegpt"},
+        c={"languages": {"de": 8}, "pattern": "2:4", "seed": 1},
+    )
+    names = ["de · wanda · 0.5 · seed 0", "en · sparsegpt · 0.5 · seed 0", "de · wanda · 2:4 · seed 1"]
+    assert name_runs(open_runs(folders)) == name_models(folders) == names
 
 
 def test_runs_of_the_same_making_are_named_by_their_folders(tmp_path):
