@@ -63,6 +63,8 @@ def command(
 def tables(result: dict[str, Any]) -> list[Any]:
     """Returns for each model what there is after its blocks, mean over languages, and the outside check."""
     tables = []
+    rank, width = result["rank"], result["hidden_size"]
+    told = f"means over languages; specific: {rank} of {width} directions, {rank / width:.1%}"
     for model in result["models"]:
         columns = ["block", "specific share"]
         if model["blocks"][0]["change"]:
@@ -71,7 +73,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
             columns += ["alignment of\nlanguages"]
             columns += ["retrieval:\nwhole", "retrieval:\nagnostic", "identified:\nspecific", "identified:\nagnostic"]
         rows = [[str(index), *_cells(block)] for index, block in enumerate(model["blocks"])]
-        tables.append(console.table(f"{model['label']} (means over languages)", columns, rows))
+        tables.append(console.table(f"{model['label']} ({told})", columns, rows))
     return tables
 
 

@@ -33,6 +33,8 @@ def block_lines_figure(
 ) -> Any:
     """Returns a figure of matplotlib, all panels on one scale; blocks are counted from 0 next to the embedding.
 
+    The legend leaves out a line without a value.
+
     Args:
       title: what is seen at one glance.
       label: of the vertical axis, with its unit.
@@ -60,7 +62,8 @@ def block_lines_figure(
                 handles[name] = axes.axhline(reference, linestyle=":", color=_REFERENCE, linewidth=1.6)
         for name, of_blocks in panel.lines.items():
             values = _numbers(of_blocks)
-            [handles[name]] = axes.plot(range(len(values)), values, **styles[name].line)
+            if np.isfinite(values).any():
+                [handles[name]] = axes.plot(range(len(values)), values, **styles[name].line)
         axes.set_xlabel("block")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(panel.title, fontsize=10)
@@ -70,7 +73,7 @@ def block_lines_figure(
     for row in grid:
         row[0].set_ylabel(label)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    ordered = [*names, *(name for name in handles if name not in names)]
+    ordered = [*(name for name in names if name in handles), *(name for name in handles if name not in names)]
     figure.legend([handles[name] for name in ordered], ordered, frameon=False, fontsize=8, loc="outside right center")
     return figure
 

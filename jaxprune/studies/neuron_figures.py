@@ -117,6 +117,8 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
             **styles[label].line,
         )
     axes.set_yscale("log")
+    # A whole power of ten above one bin with all neurons would be more of them than there are.
+    axes.set_ylim(top=min(axes.get_ylim()[1], 100.0))
     axes.set_xlim(0.0, edges[-1])
     axes.set_xlabel("LAPE (nats; 0: active in one language only, right edge: in all alike)")
     axes.set_ylabel("neurons that are ever active (%)")

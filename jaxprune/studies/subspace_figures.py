@@ -5,11 +5,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from jaxprune.studies import wording
 from jaxprune.studies.alignment_figures import between_languages_figure, pairs_figure, with_first_figure
 from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.model_words import first_model
-from jaxprune.studies.subspace_numbers import Block, angle, check, halves_angle, mean, snr_db, squared_cosine
+from jaxprune.studies.subspace_numbers import (
+    Block,
+    angle,
+    check,
+    directions_share,
+    halves_angle,
+    is_unchanged,
+    mean,
+    snr_db,
+    squared_cosine,
+)
 
 _PARTS = {"whole": "whole", "agnostic": "language-agnostic part (all the rest)", "specific": "language-specific part"}
 
@@ -17,7 +28,9 @@ _PARTS = {"whole": "whole", "agnostic": "language-agnostic part (all the rest)",
 def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     """Returns the figures of what ``analyze_subspaces`` returned; those that compare, of two models and more only."""
     models, languages = result["models"], result["languages"]
-    share = Panel("", _lines(models, lambda block: mean(block["specific_share"])))
+    # Prunings of one model differ in it by a rounding at most.
+    alike = [directions_share(block, result["hidden_size"]) for block in models[0]["blocks"]]
+    share = Panel("", _lines(models, lambda block: mean(block["specific_share"])), {"alike in all directions": alike})
     figures = [
         NamedFigure(
             "specific-share",
@@ -26,7 +39,9 @@ def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
                 "share of energy, language-specific",
                 [share],
             ),
-            "Share of the energy of hidden states that lies in the language-specific subspace, mean over languages.",
+            "Share of the energy of hidden states that lies in the language-specific subspace, mean over languages; "
+            f"dotted, its share of the {result['hidden_size']:,} directions, which is what it would hold of energy "
+            "that is alike in all of them.",
         )
     ]
     if len(models) > 1:
@@ -97,6 +112,9 @@ def _snr_figure(models: Sequence[Any]) -> NamedFigure:
         f"Signal-to-noise ratio of hidden states in either part of the split of {first}, mean over languages; no "
         "point where nothing changed."
     )
+    unchanged = [model["label"] for model in models[1:] if all(map(is_unchanged, model["blocks"]))]
+    if unchanged:
+        caption += f" Nothing changed at all in {wording.names(unchanged)}, without a line."
     return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
 
 

@@ -19,6 +19,11 @@ def mean(values: Mapping[str, float]) -> float:
     return statistics.fmean(values.values())
 
 
+def directions_share(block: Block, hidden_size: int) -> float:
+    """Returns how much of energy that is alike in all directions the language-specific part would hold."""
+    return block["rank"] / hidden_size
+
+
 def snr_db(block: Block, part: str, languages: Sequence[str] | None = None) -> float | None:
     """Returns the mean ratio of a part over languages, or over some; infinite if one is; None for the first model."""
     if block["change"] is None:

@@ -1,5 +1,7 @@
 """The figures say what the numbers say: counts and changes in their cells, shares of a histogram."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -88,10 +90,20 @@ def test_shares_of_the_histogram_add_up_to_all(result):
         np.testing.assert_allclose(line.get_xdata()[1:-1], edges[:-1] + np.diff(edges) / 2)
         assert line.get_xdata()[[0, -1]].tolist() == [edges[0], edges[-1]]
         assert line.get_drawstyle() == "steps-mid"
+    assert axes.get_ylim()[1] <= 100
     dense, pruned = axes.lines
     assert dense.get_linewidth() > 1.5 * pruned.get_linewidth()
     assert "nats" in axes.get_xlabel()
     assert "%" in axes.get_ylabel()
+
+
+def test_a_bin_with_all_neurons_ends_at_a_hundred_percent(result):
+    found = json.loads(json.dumps(result))
+    for of in found["neurons"].values():
+        of["lape"]["histogram"] = [0] * (len(of["lape"]["histogram"]) - 1) + [200]
+    (axes,) = lape_figure(found).axes
+    assert axes.get_ylim()[1] == 100
+    assert max(axes.lines[0].get_ydata()) == 100
 
 
 def test_changes_stand_in_their_cells_and_sure_ones_are_bold(result):

@@ -37,6 +37,32 @@ def lines(axes, names):
     return dict(zip(names, (line.get_ydata().tolist() for line in found), strict=True))
 
 
+def test_energy_stands_beside_what_as_many_directions_would_hold(figures):
+    [axes] = figures["specific-share"].figure.axes
+    drawn = lines(axes, ("alike", "dense", *PRUNED))
+    assert drawn["alike"] == [2 / 640] * 3
+    assert drawn["dense"] == pytest.approx([0.2] * 3)
+    assert axes.lines[0].get_linestyle() == ":"
+    [legend] = figures["specific-share"].figure.legends
+    assert "alike in all directions" in [text.get_text() for text in legend.get_texts()]
+    assert "dotted, its share of the 640 directions" in figures["specific-share"].caption
+
+
+def test_a_model_without_a_change_is_not_in_the_legend_of_ratios(result, figures):
+    same = json.loads(json.dumps(result))
+    for block in same["models"][1]["blocks"]:
+        for parts in block["change"]["snr_db"].values():
+            parts.update(dict.fromkeys(parts))
+    [ratios] = [of for of in subspace_figures(same) if of.name == "snr-by-part"]
+    told = {}
+    for name, of in (("same", ratios), ("all", figures["snr-by-part"])):
+        [legend] = of.figure.legends
+        told[name] = [text.get_text() for text in legend.get_texts()]
+    assert told == {"same": ["de · wanda"], "all": list(PRUNED)}
+    assert "Nothing changed at all in en · wanda, without a line." in ratios.caption
+    assert "Nothing changed at all" not in figures["snr-by-part"].caption
+
+
 def test_smallest_and_largest_angles_by_depth(figures):
     axes = figures["angles"].figure.axes
     for one, title, halves, turn in zip(axes, ("smallest", "largest"), (1.0, 3.0), (10.0, 40.0), strict=True):

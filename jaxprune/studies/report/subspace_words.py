@@ -16,6 +16,7 @@ from jaxprune.studies.subspace_numbers import (
     alignment_with_first,
     angle,
     check,
+    directions_share,
     is_unchanged,
     mean,
     over_blocks,
@@ -77,11 +78,13 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
         infinite = "no change" if all(map(is_unchanged, blocks)) else "inf"
         shown = [_shown(over_blocks(blocks, value), form, infinite) for value, form in numbers]
         share = 100 * statistics.fmean(mean(block["specific_share"]) for block in blocks)
-        rows.append([model["label"], f"{share:.1f} %", *shown[:-2], gain_cell(model), *shown[-2:]])
+        alike = 100 * statistics.fmean(directions_share(block, result["hidden_size"]) for block in blocks)
+        rows.append([model["label"], f"{share:.1f} % ({alike:.1f} %)", *shown[:-2], gain_cell(model), *shown[-2:]])
     head = [
-        "latent subspaces (mean over blocks)", "energy, specific", "subspace kept", "smallest angle (°)",
-        "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)", "alignment with first", "alignment of languages",
-        "retrieval: whole", "agnostic", "difference (95 % interval)", "identified: specific", "agnostic",
+        "latent subspaces (mean over blocks)", "energy, specific (of directions)", "subspace kept",
+        "smallest angle (°)", "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)", "alignment with first",
+        "alignment of languages", "retrieval: whole", "agnostic", "difference (95 % interval)",
+        "identified: specific", "agnostic",
     ]  # fmt: skip
     return Table("Latent subspaces", head, rows)
 

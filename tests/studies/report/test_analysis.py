@@ -172,6 +172,7 @@ def test_identical_models_have_no_ratio():
     assert "The same hidden states as those of dense has en · wanda and de · wanda." in shows
     table = subspace_table(found)
     ratios = [index for index, name in enumerate(table.head) if name.startswith("SNR")]
+    assert [row[1] for row in table.rows] == ["20.0 % (0.3 %)"] * 3
     assert [[row[index] for index in ratios] for row in table.rows] == [["–"] * 2, ["no change"] * 2, ["no change"] * 2]
 
 
