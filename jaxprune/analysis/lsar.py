@@ -58,9 +58,11 @@ def check_rank(rank: int | None, num_languages: int) -> int:
     if rank is None:
         return num_languages - 1
     if not 1 <= rank < num_languages:
+        most = num_languages - 1
         raise RequestError(
             f"--rank {rank} was asked for with {num_languages} languages, whose means differ along "
-            f"{num_languages - 1} directions at most; give a rank from 1 to {num_languages - 1}."
+            f"{most} direction{'s' * (most > 1)} at most; "
+            + (f"give --rank a number from 1 to {most}." if most > 1 else "leave --rank out, or give --rank 1.")
         )
     return rank
 

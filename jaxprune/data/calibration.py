@@ -104,10 +104,11 @@ def _draw_packed(
     width = length - len(start)
     packed = pack(tokenizer, documents, count * width)
     if packed.tokens_T.size < count * width:
+        fewer = "fewer (--samples) or " if packed.tokens_T.size >= width else ""
         raise RequestError(
             f"{label}: {count} sequences of {length} tokens were asked for, but its {len(packed.documents)} "
             f"documents for calibration hold {packed.tokens_T.size} tokens, enough for "
-            f"{packed.tokens_T.size // width}; ask for fewer (--samples) or shorter ones (--length)."
+            f"{packed.tokens_T.size // width}; ask for {fewer}shorter ones (--length), or give more text."
         )
     rows = packed.tokens_T.reshape(count, width)
     return np.concatenate([np.broadcast_to(start, (count, len(start))), rows], axis=1), packed.documents
@@ -129,10 +130,11 @@ def _draw_windows(
     while len(rows) < count:
         texts = take(documents, min((count - len(rows)) * length, BATCH_CHARACTERS))
         if not texts:
+            fewer = "fewer (--samples) or " if rows else ""
             raise RequestError(
                 f"{label}: {count} documents of more than {length} tokens were asked for, but only "
                 f"{len(rows)} of its {seen} documents for calibration are that long ({num_tokens} tokens in "
-                "all); ask for fewer (--samples) or shorter windows (--length), or let documents be joined "
+                f"all); ask for {fewer}shorter windows (--length), or let documents be joined "
                 "(--fill packed)."
             )
         tokenized_texts = tokenize(tokenizer, texts, special_tokens=True, count_bytes=False)

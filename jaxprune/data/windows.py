@@ -79,10 +79,11 @@ def evaluation_windows(
     else:
         tokens_S, bytes_S, read = _tokenize_joined(tokenizer, documents, windows * width)
     if tokens_S.size < windows * width:
+        fewer = "fewer (--windows) or " if tokens_S.size >= width else ""
         raise RequestError(
             f"{language} of {source.reference}: {windows} windows of {length} tokens were asked for, but its "
-            f"text for evaluation ({tokens_S.size} tokens) makes {tokens_S.size // width}; ask for fewer "
-            "(--windows) or shorter ones (--length)."
+            f"text for evaluation ({tokens_S.size} tokens) makes {tokens_S.size // width}; ask for {fewer}"
+            "shorter ones (--length), or give more text."
         )
     tokens_NT = np.concatenate(
         [np.broadcast_to(start, (windows, len(start))), tokens_S[: windows * width].reshape(windows, width)],

@@ -110,7 +110,12 @@ def test_small_angles_are_exact():
 
 @pytest.mark.parametrize(
     ("rank", "languages", "words"),
-    [(None, 1, "name two or more"), (3, 3, "from 1 to 2"), (0, 3, "from 1 to 2")],
+    [
+        (None, 1, "name two or more"),
+        (3, 3, "differ along 2 directions at most; give --rank a number from 1 to 2"),
+        (0, 3, "give --rank a number from 1 to 2"),
+        (2, 2, "differ along 1 direction at most; leave --rank out, or give --rank 1"),
+    ],
 )
 def test_ranks_that_do_not_exist_are_refused(rank, languages, words):
     with pytest.raises(RequestError, match=words):

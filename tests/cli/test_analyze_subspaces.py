@@ -138,7 +138,7 @@ def test_what_was_not_changed_is_said_in_the_table():
     ("more", "words"),
     [
         (["--languages", "de"], "name two or more with --languages"),
-        (["--rank", "3"], "give a rank from 1 to 2"),
+        (["--rank", "3"], "give --rank a number from 1 to 2"),
         (["--windows", "3"], "3 windows of 64 tokens are 189 for each language, and fewer than 1000"),
         (["--languages", "de,fr"], "fr"),
         (["--sentences", "verses"], "names no parallel sentences"),

@@ -119,10 +119,13 @@ def test_too_little_text_says_how_much_there_is():
         draw(sizes=[8] * 3, mix={"de": 50})
     message = str(refusal.value)
     assert "de of made: 50 sequences of 24 tokens" in message
-    assert f"its 3 documents for calibration hold {stream} tokens, enough for {stream // 23};" in message
-    with pytest.raises(RequestError, match=r"only 0 of its 3 documents .* are that long .*--fill packed"):
+    assert f"its 3 documents for calibration hold {stream} tokens, enough for {stream // 23}; ask for" in message
+    assert "ask for fewer (--samples) or shorter ones" in message
+    with pytest.raises(RequestError, match=r"only 0 of its 3 documents .* ask for shorter windows .*--fill packed"):
         draw("document", sizes=[8] * 3, mix={"de": 2}, length=500)
-    with pytest.raises(RequestError, match="its 0 documents for calibration hold 0 tokens, enough for 0"):
+    with pytest.raises(
+        RequestError, match="its 0 documents for calibration hold 0 tokens, enough for 0; ask for shorter"
+    ):
         draw(sizes=[], mix={"de": 1})
 
 

@@ -120,9 +120,12 @@ def test_a_long_text_is_not_read_to_its_end(protocol):
 def test_too_little_text_says_how_many_windows_there_are():
     tokenizer = TOKENIZERS["byte level, BOS"]
     found = len(packed_ids(tokenizer))
-    with pytest.raises(RequestError, match=rf"sw of made: 999 windows .* \({found} tokens\) makes {found // 39};"):
+    with pytest.raises(
+        RequestError, match=rf"sw of made: 999 windows .* \({found} tokens\) makes {found // 39}; ask for"
+    ) as refusal:
         cut(tokenizer, windows=999)
-    with pytest.raises(RequestError, match="makes 0;"):
+    assert "ask for fewer (--windows) or shorter ones" in str(refusal.value)
+    with pytest.raises(RequestError, match="makes 0; ask for shorter ones \\(--length\\), or give"):
         cut(TOKENIZERS["byte level, BOS"], protocol="published", sizes=[])
 
 
