@@ -10,6 +10,7 @@ from jaxprune.cli import console
 
 _GOES_ON = {
     "prune": "interrupted; what had begun is continued by the same command with --resume",
+    "analyze": "interrupted; nothing was written, and the same command starts anew",
     "study": "interrupted; what had begun is continued by the same command",
 }
 

@@ -5,7 +5,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+
 from tests import multiprocess
+from tests.analysis.mask_files import block_masks, write_run
 from tests.cli.run import run
 
 # Locks a mutex twice: unlike a sleep, no signal interrupts that, and Python has no chance to run a handler.
@@ -56,6 +59,17 @@ def test_only_what_can_be_continued_is_said_to_be(capsys, monkeypatch):
     assert run(capsys, "report", "study").err.strip() == "interrupted"
     told = run(capsys, "study", "study.yaml", "study").err
     assert told.strip() == "interrupted; what had begun is continued by the same command"
+
+
+def test_an_analysis_that_is_interrupted_wrote_nothing_and_says_so(capsys, monkeypatch, tmp_path):
+    for name in "ab":
+        write_run(tmp_path / name, block_masks(np.random.default_rng(0)))
+    monkeypatch.setattr("jaxprune.jobs.analyze_masks.compare_runs", interrupted)
+    before = sorted(tmp_path.iterdir())
+    done = run(capsys, "analyze", "masks", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
+    assert done.status == 1
+    assert done.err.strip() == "interrupted; nothing was written, and the same command starts anew"
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def interrupted(*args, **kwargs):
