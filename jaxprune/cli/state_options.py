@@ -104,8 +104,8 @@ def open_states(
       RequestError: it makes no sense, or a model or text is missing.
     """
     from jaxprune.checkpoints import open_checkpoint
-    from jaxprune.checkpoints.output import OutputFolder
     from jaxprune.data import check_texts
+    from jaxprune.jobs.analysis_files import check_out
     from jaxprune.jobs.state_inputs import open_lockstep, parse_compared, prepare_states
     from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import make_mesh, parse_mesh
@@ -115,8 +115,7 @@ def open_states(
     assert texts is not None
     check_texts(texts)
     check_reference(sentences)
-    if out is not None:
-        OutputFolder(out, overwrite=overwrite)
+    check_out(out, overwrite=overwrite, read=models)
     sizes, dtype, host_bytes = parse_mesh(mesh), parse_compute_dtype(compute_dtype), parse_gigabytes(host_memory)
     if sizes is not None:
         make_mesh(sizes)

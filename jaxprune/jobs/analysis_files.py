@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,33 @@ Write = Callable[[str, Mapping[str, Any]], None]
 """Given a kind of analysis and its result."""
 
 
+def check_out(out: Path | None, *, overwrite: bool, read: Sequence[str]) -> None:
+    """Checks what ``analysis_folder`` does, and touches nothing.
+
+    Raises:
+      RequestError: as there.
+    """
+    if out is not None:
+        for reference in read:
+            OutputFolder(out, overwrite=overwrite, source=reference)
+
+
 @contextlib.contextmanager
-def analysis_folder(out: Path | None, *, overwrite: bool, is_one_of_many: bool = False) -> Iterator[Write]:
+def analysis_folder(
+    out: Path | None, *, overwrite: bool, read: Sequence[str], is_one_of_many: bool = False
+) -> Iterator[Write]:
     """Gives a function that writes the result of an analysis; without ``out`` it does nothing.
 
     Args:
       out: folder to be.
       overwrite: whether it may replace an earlier result.
+      read: the models or runs that are analysed, of which nothing is written into.
       is_one_of_many: whether each analysis has a folder of its own in ``out``.
 
     Raises:
-      RequestError: ``out`` cannot be written.
+      RequestError: ``out`` cannot be written, or is or lies in what is read.
     """
+    check_out(out, overwrite=overwrite, read=read)
     if out is None:
         yield lambda kind, result: None
         return

@@ -72,7 +72,8 @@ def analyze_all(
       RequestError: activations are not finite, masks are damaged, or ``out`` cannot be written.
     """
     found: dict[str, dict[str, Any]] = {}
-    with analysis_folder(out, overwrite=overwrite, is_one_of_many=True) as write:
+    read = [of.reference for of in checkpoints]
+    with analysis_folder(out, overwrite=overwrite, read=read, is_one_of_many=True) as write:
         on_phase("masks")
         found[MASKS] = compare_runs(masks) if masks else {"runs": [], "notes": [_WITHOUT_MASKS]}
         start = time.perf_counter()

@@ -46,7 +46,7 @@ def analyze_masks(
     Raises:
       RequestError: masks are damaged or not as their manifest says, or ``out`` cannot be written.
     """
-    with analysis_folder(out, overwrite=overwrite) as write:
+    with analysis_folder(out, overwrite=overwrite, read=[of.reference for of in runs]) as write:
         result = compare_runs(runs, top=top, on_kernel=on_kernel)
         write(MASKS, result)
     return result

@@ -123,7 +123,7 @@ def analyze_neurons(
       RequestError: activations are not finite, or ``out`` cannot be written.
     """
     start = time.perf_counter()
-    with analysis_folder(out, overwrite=overwrite) as write:
+    with analysis_folder(out, overwrite=overwrite, read=[of.reference for of in checkpoints]) as write:
         collector = Collector(inputs, checkpoints)
         on_phase(", ".join(inputs.languages))
         for _ in lockstep.blocks(on_tokens, observe=collector.observe, on_observed=collector.take):

@@ -112,7 +112,7 @@ def analyze_subspaces(
       RequestError: the output of a block is not finite, or ``out`` cannot be written.
     """
     start = time.perf_counter()
-    with analysis_folder(out, overwrite=overwrite) as write:
+    with analysis_folder(out, overwrite=overwrite, read=[of.reference for of in checkpoints]) as write:
         collector = Collector(inputs, rank)
         for _ in lockstep.blocks(on_tokens):
             collector.take(lockstep)

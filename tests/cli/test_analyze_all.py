@@ -67,6 +67,17 @@ def test_a_table_for_each_part_and_masks_that_are_left_out(capsys, tmp_path, tin
     assert " ".join(done.out.split()).count("Models were not all pruned from the same weights: dense (sha256") == 2
 
 
+@pytest.mark.parametrize("kind", ["masks", "subspaces", "neurons", "all"])
+@pytest.mark.parametrize("place", ["half", "half/analysis"])
+def test_nothing_is_written_into_what_is_read(capsys, runs, texts, kind, place):
+    before = sorted(runs.rglob("*"))
+    more = [] if kind == "masks" else asked(texts)
+    done = run(capsys, "analyze", kind, runs / "third", runs / "half", *more, "--out", runs / place, "--overwrite")
+    assert done.status == 2
+    assert "is, or lies in, the folder that is read; choose another." in " ".join(done.err.split())
+    assert sorted(runs.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
