@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.stats
 
 from jaxprune.analysis.lsar import (
     angle_between,
@@ -49,6 +50,31 @@ def test_nothing_is_found_where_languages_do_not_differ():
     np.testing.assert_array_equal(split.agnostic(vectors), vectors)
     assert squared_cosines(split, split) is None
     assert not principal_angles(split, split).size
+
+
+def test_directions_that_noise_gives_hold_no_more_of_other_vectors_than_any():
+    """Nothing planted: means differ, because each is of few vectors, and other vectors do not go their way."""
+    rng, width, rank = np.random.default_rng(4), 40, 3
+    shared = 7 * np.eye(width)[0]
+    split = split_languages((shared + rng.normal(size=(4, 25, width))).mean(axis=1), rank)
+    assert split.rank == rank
+    others = rng.normal(size=(500, width))
+    energy = np.sum(np.square(split.specific(others)))
+    # A sum of squares of as many independent normal numbers as there are vectors times directions.
+    low, high = scipy.stats.chi2(500 * rank).interval(0.998)
+    assert low < energy < high
+
+
+def test_subspaces_with_nothing_in_common_have_what_their_ranks_give():
+    rng, width, small, large = np.random.default_rng(6), 40, 3, 5
+
+    def random_split(rank):
+        return split_languages(rng.normal(size=(rank + 1, width)), rank)
+
+    found = [squared_cosines(random_split(small), random_split(large)) for _ in range(200)]
+    # Each squared cosine of a direction with a random subspace is Beta(large / 2, (width - large) / 2).
+    error = scipy.stats.beta(large / 2, (width - large) / 2).std() / np.sqrt(200 * small)
+    assert np.mean(found) == pytest.approx(large / width, abs=3 * error)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

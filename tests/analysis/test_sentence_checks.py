@@ -27,30 +27,60 @@ def planted_sentences(*, specific_size, seed=0, count=60, width=50, languages=4)
     return vectors, {language: of.mean(axis=0) for language, of in vectors.items()}, marks
 
 
+def split_and_others(*, specific_size, seed=0, count=60):
+    """Returns the split of one half of the sentences, the other half, and the planted directions."""
+    vectors, _, marks = planted_sentences(specific_size=specific_size, seed=seed, count=2 * count)
+    split = split_languages(np.stack([of[:count].mean(axis=0) for of in vectors.values()]), 3)
+    return split, {language: of[count:] for language, of in vectors.items()}, marks
+
+
+# Of a sentence's translations into L languages one is nearest to each mean, if only noise tells them apart: a share of
+# 1 / L is right, with a variance of (1 - 1 / L) / L^2 a sentence at most.
+BY_CHANCE, ERROR = 1 / 4, np.sqrt((1 - 1 / 4) / 4**2 / 60)
+
+
 def test_planted_parts_do_what_they_should():
-    vectors, means, marks = planted_sentences(specific_size=60)
-    split = split_languages(np.stack(list(means.values())), 3)
-    assert np.sum((split.specific_DR.T @ marks) ** 2) / 3 > 0.95
+    split, vectors, marks = split_and_others(specific_size=60)
+    assert np.sum((split.specific_DR.T @ marks) ** 2) / 3 > 0.999
     found = check_sentences(vectors, split)
     assert set(found.retrieval) == set(found.identification) == set(PARTS)
     for language in vectors:
         assert found.retrieval["agnostic"][language] > 0.95
         assert found.retrieval["whole"][language] < 0.7
         assert found.identification["specific"][language] > 0.9
-    agnostic = np.mean(list(found.identification["agnostic"].values()))
-    assert agnostic < 0.5
+    assert abs(np.mean(list(found.identification["agnostic"].values())) - BY_CHANCE) < 3 * ERROR
+    # Languages go their own ways along their marks, so each sentence is as near to all of another language.
+    hits = 60 * 12 * np.mean(list(found.retrieval["specific"].values()))
+    low, high = scipy.stats.binom(60 * 12, 1 / 60).interval(0.998)
+    assert low <= hits <= high
     assert len(found.alignment) == 6
+    assert retrieval_gain([found]).interval[0] > 0
 
 
-def test_without_languages_planted_no_part_knows_them():
-    vectors, _, _ = planted_sentences(specific_size=0.0)
-    means = {language: of.mean(axis=0) for language, of in planted_sentences(specific_size=0.0, seed=0)[0].items()}
-    found = check_sentences(vectors, split_languages(np.stack(list(means.values())), 3))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_without_languages_planted_no_part_knows_them(seed):
+    split, vectors, _ = split_and_others(specific_size=0.0, seed=seed)
+    found = check_sentences(vectors, split)
     for part in PARTS:
-        assert np.mean(list(found.identification[part].values())) < 0.55
+        assert abs(np.mean(list(found.identification[part].values())) - BY_CHANCE) < 3 * ERROR
     assert min(found.retrieval["whole"].values()) > 0.95
+    # Nothing hides a translation, so taking directions away shows none.
+    assert retrieval_gain([found]).interval[0] <= 0
     # Translations are all that these sentences differ by.
     assert min(found.alignment.values()) > 0.95
+
+
+def test_sentences_with_nothing_in_common_find_each_other_by_chance():
+    rng = np.random.default_rng(3)
+    split, others, _ = split_and_others(specific_size=4)
+    found = check_sentences({language: rng.normal(size=of.shape) for language, of in others.items()}, split)
+    low, high = scipy.stats.binom(60 * 12, 1 / 60).interval(0.998)
+    for part in PARTS:
+        assert low <= 60 * 12 * found.retrieved[part].mean() <= high
+    # Pairs of languages at N sentences: the standard deviation of an alignment by chance (Szekely and Rizzo, 2013).
+    assert abs(np.mean(list(found.alignment.values()))) < 3 / np.sqrt(6 * 60 * 57 / 2)
+    gain = retrieval_gain([found])
+    assert gain.interval[0] < 0 < gain.interval[1]
 
 
 def test_a_language_beside_the_split_is_found_in_the_agnostic_part():
