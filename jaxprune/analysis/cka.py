@@ -5,6 +5,9 @@ which views that have nothing in common give 0 whatever their number and width (
 https://arxiv.org/abs/2010.15327). The plain estimator is far above 0 where there are fewer things than widths. 1: the
 same up to rotation and scale.
 
+Whether the study that this project follows compared representations so is not known; kernel, estimator and the things
+that are compared (tokens of one text in two models, translations in two languages) are choices of this project.
+
 Shapes: N things, D and E widths of the two views.
 """
 

@@ -4,6 +4,11 @@ https://aclanthology.org/2022.emnlp-main.379. LSAR takes the mean hidden state o
 that all means have in common and a few directions, orthogonal to it, along which they differ. What a hidden state has
 along these directions is its language-specific part; the rest is language-agnostic.
 
+By which method the study that this project follows split its latent subspaces, with how many directions and after which
+blocks, is not known. LSAR is what is taken here, by default with the most directions that it allows, which is one less
+than there are languages, and after every block; its publication gives it sentence embeddings, and here it gets hidden
+states of tokens.
+
 Shapes: D hidden size, L languages, R rank, N vectors.
 """
 
