@@ -16,11 +16,11 @@ Gain = Mapping[str, Any]
 
 def check_words(result: Mapping[str, Any]) -> str:
     """Returns whether the split of the first model means what it says, by sentences that it was not made from."""
-    dense, *_ = result["models"]
-    blocks = [block["sentences"] for block in dense["blocks"] if block["sentences"]]
+    first, *_ = result["models"]
+    blocks = [block["sentences"] for block in first["blocks"] if block["sentences"]]
     if not blocks:
         return ""
-    return f"{_retrieval(dense, blocks, min(result['sentences'].values()))} {_identification(result, blocks)}"
+    return f"{_retrieval(first, blocks, min(result['sentences'].values()))} {_identification(result, blocks)}"
 
 
 def gain_cell(model: Mapping[str, Any]) -> str:
@@ -29,15 +29,15 @@ def gain_cell(model: Mapping[str, Any]) -> str:
     return NOTHING if gain is None else f"{wording.signed(gain['value'], 3)} ({_interval(gain)})"
 
 
-def _retrieval(dense: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]], sentences: int) -> str:
+def _retrieval(first: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]], sentences: int) -> str:
     better = sum(mean(of["retrieval"]["agnostic"]) > mean(of["retrieval"]["whole"]) for of in blocks)
     agnostic, whole = (statistics.fmean(mean(of["retrieval"][part]) for of in blocks) for part in ("agnostic", "whole"))
-    gain, by_block = _kept(dense), [_kept(of) for of in blocks]
+    gain, by_block = _kept(first), [_kept(of) for of in blocks]
     gains = [of for of in by_block if of is not None]
     known = gain is not None and len(gains) == len(blocks)
     average = f"On average it does so in {agnostic:.2f} of cases against {whole:.2f} (by chance {1 / sentences:.3f})"
     return (
-        f"A check on other sentences: in {dense['label']} the agnostic part of hidden states finds a sentence\u2019s "
+        f"A check on other sentences: in {first['label']} the agnostic part of hidden states finds a sentence\u2019s "
         f"translation more often than the whole after {better} of {len(blocks)} blocks"
         f"{_beyond_chance(gains) if known else ''}. {average}"
         + (
