@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float32, Int32
 
+from jaxprune.distributed import together
 from jaxprune.evaluation.retrieval import SentenceSweep, count_tokens
 from jaxprune.hidden_states import half_of_memory
 from jaxprune.microbatches import Microbatch, make_microbatches
@@ -91,7 +92,8 @@ class Lockstep:
                 sweep.embed(read)
         for index in range(self._model.num_blocks):
             for which, read in enumerate(self._reads):
-                params = place_params(self._mesh, read(block_section(index)))
+                with together():
+                    params = place_params(self._mesh, read(block_section(index)))
 
                 def take(batch: Microbatch, observed: Any, which: int = which, index: int = index) -> None:
                     on_observed(which, index, batch, observed)

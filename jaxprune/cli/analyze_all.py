@@ -1,6 +1,16 @@
 """``jaxprune analyze all``."""
 
-from jaxprune.cli import analyze_masks, analyze_neurons, analyze_subspaces, console, options, state_options
+import typer
+
+from jaxprune.cli import (
+    analyze_masks,
+    analyze_neurons,
+    analyze_subspaces,
+    console,
+    options,
+    processes,
+    state_options,
+)
 from jaxprune.cli.analysis_output import print_analyses
 
 _TABLES = {
@@ -11,6 +21,7 @@ _TABLES = {
 
 
 def command(
+    context: typer.Context,
     models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
@@ -29,6 +40,10 @@ def command(
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
     host_memory: options.HostMemory = None,
+    distributed: options.Distributed = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
     json: options.Json = False,
 ) -> None:
     """Analyse masks, latent subspaces and neurons together: one pass of the text per model.
@@ -42,13 +57,17 @@ def command(
     """
     from jaxprune.analysis.lape import Thresholds
     from jaxprune.analysis.lsar import check_rank
+    from jaxprune.distributed import is_first, together
     from jaxprune.jobs import analyze_all as job
     from jaxprune.jobs.analyze_neurons import silencing_work
     from jaxprune.jobs.state_inputs import parse_compared
 
+    processes.join(distributed, coordinator, num_processes, process_id)
+    processes.check_agreement(context.params)
     thresholds = Thresholds(filter_rate, top_rate, activation_bar)
     rank = check_rank(rank, len(parse_compared(texts, languages)))
-    masks = job.find_masks(models)
+    with together():
+        masks = job.find_masks(models)
     checkpoints, inputs, chosen, lockstep = state_options.open_states(
         models,
         texts,
@@ -65,7 +84,7 @@ def command(
         is_halved=silence,
     )
     work = lockstep.total_work + silence * silencing_work(checkpoints, inputs)
-    with console.WorkProgress("analysis", work) as bar:
+    with console.WorkProgress("analysis", work, is_shown=is_first()) as bar:
         found = job.analyze_all(
             checkpoints,
             inputs,
@@ -81,6 +100,8 @@ def command(
             on_tokens=bar.advance,
             on_phase=bar.phase,
         )
+    if not is_first():
+        return
     if json:
         console.print_json(found)
         return

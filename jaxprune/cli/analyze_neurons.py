@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from jaxprune.cli import console, options, state_options
+import typer
+
+from jaxprune.cli import console, options, processes, state_options
 from jaxprune.cli.analysis_output import print_analysis
 
 
 def command(
+    context: typer.Context,
     models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
@@ -22,6 +25,10 @@ def command(
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
     host_memory: options.HostMemory = None,
+    distributed: options.Distributed = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
     json: options.Json = False,
 ) -> None:
     """Find the MLP neurons that serve some languages only, and what pruning made of them.
@@ -38,8 +45,11 @@ def command(
     --length 512 --out neurons
     """
     from jaxprune.analysis.lape import Thresholds
+    from jaxprune.distributed import is_first
     from jaxprune.jobs import analyze_neurons as job
 
+    processes.join(distributed, coordinator, num_processes, process_id)
+    processes.check_agreement(context.params)
     thresholds = Thresholds(filter_rate, top_rate, activation_bar)
     checkpoints, inputs, chosen, lockstep = state_options.open_states(
         models,
@@ -55,7 +65,7 @@ def command(
         is_halved=silence,
     )
     work = lockstep.total_work + silence * job.silencing_work(checkpoints, inputs)
-    with console.WorkProgress("neurons", work) as bar:
+    with console.WorkProgress("neurons", work, is_shown=is_first()) as bar:
         result = job.analyze_neurons(
             checkpoints,
             inputs,
@@ -69,7 +79,8 @@ def command(
             on_tokens=bar.advance,
             on_phase=bar.phase,
         )
-    print_analysis(result, tables, out=out, json=json)
+    if is_first():
+        print_analysis(result, tables, out=out, json=json)
 
 
 def tables(result: dict[str, Any]) -> list[Any]:

@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from jaxprune.cli import console, options, state_options
+import typer
+
+from jaxprune.cli import console, options, processes, state_options
 from jaxprune.cli.analysis_output import print_analysis
 from jaxprune.cli.decibels import decibels
 
 
 def command(
+    context: typer.Context,
     models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
@@ -21,6 +24,10 @@ def command(
     mesh: options.Mesh = None,
     compute_dtype: options.ComputeDtype = None,
     host_memory: options.HostMemory = None,
+    distributed: options.Distributed = False,
+    coordinator: options.Coordinator = None,
+    num_processes: options.NumProcesses = None,
+    process_id: options.ProcessId = None,
     json: options.Json = False,
 ) -> None:
     """Split hidden states into what languages share and what tells them apart, before and after pruning.
@@ -34,9 +41,12 @@ def command(
     --languages de,en,sw,zh --length 512 --out subspaces
     """
     from jaxprune.analysis.lsar import check_rank
+    from jaxprune.distributed import is_first
     from jaxprune.jobs import analyze_subspaces as job
     from jaxprune.jobs.state_inputs import parse_compared
 
+    processes.join(distributed, coordinator, num_processes, process_id)
+    processes.check_agreement(context.params)
     rank = check_rank(rank, len(parse_compared(texts, languages)))
     checkpoints, inputs, _, lockstep = state_options.open_states(
         models,
@@ -52,12 +62,13 @@ def command(
         sentences=sentences,
         num_sentences=num_sentences,
     )
-    with console.WorkProgress("subspaces", lockstep.total_work) as bar:
+    with console.WorkProgress("subspaces", lockstep.total_work, is_shown=is_first()) as bar:
         bar.phase(", ".join(inputs.languages))
         result = job.analyze_subspaces(
             checkpoints, inputs, lockstep, rank=rank, out=out, overwrite=overwrite, on_tokens=bar.advance
         )
-    print_analysis(result, tables, out=out, json=json)
+    if is_first():
+        print_analysis(result, tables, out=out, json=json)
 
 
 def tables(result: dict[str, Any]) -> list[Any]:

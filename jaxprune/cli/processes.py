@@ -2,6 +2,11 @@
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
+
+# What processes may be given differently: who they are, and what changes no result.
+_OWN = ("models", "host_memory", "json", "distributed", "coordinator", "num_processes", "process_id")
 
 
 def join(distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -15,6 +20,20 @@ def join(distributed: bool, coordinator: str | None, num_processes: int | None, 
     if distributed or coordinator is not None:
         _keep_standard_output()
     start(automatic=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id)
+
+
+def check_agreement(parameters: Mapping[str, Any]) -> None:
+    """Checks that all processes were asked for the same, before they wait for each other.
+
+    Args:
+      parameters: of the command, by name. Models may have other names elsewhere, and are left to whoever opens them.
+
+    Raises:
+      RequestError: in every process; names what differs.
+    """
+    from jaxprune.distributed import agree
+
+    agree({name: value if value is None else str(value) for name, value in parameters.items() if name not in _OWN})
 
 
 def _keep_standard_output() -> None:

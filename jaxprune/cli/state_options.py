@@ -100,28 +100,34 @@ def open_states(
 ) -> States:
     """Checks what was asked for, cheap things first, and opens it; see ``prepare_states``.
 
+    Of several processes all call this together; the first one alone has to do with ``out``.
+
     Raises:
       RequestError: it makes no sense, or a model or text is missing.
     """
     from jaxprune.checkpoints import open_checkpoint
     from jaxprune.data import check_texts
+    from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.jobs.analysis_files import check_out
-    from jaxprune.jobs.state_inputs import open_lockstep, parse_compared, prepare_states
+    from jaxprune.jobs.state_inputs import check_agreement, open_lockstep, parse_compared, prepare_states
     from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import make_mesh, parse_mesh
     from jaxprune.tasks.parallel import check_reference
 
     asked = parse_compared(texts, languages)
     assert texts is not None
-    check_texts(texts)
-    check_reference(sentences)
-    check_out(out, overwrite=overwrite, read=models)
+    with together():
+        check_texts(texts)
+        check_reference(sentences)
+        if is_first():
+            check_out(out, overwrite=overwrite, read=models)
     sizes, dtype, host_bytes = parse_mesh(mesh), parse_compute_dtype(compute_dtype), parse_gigabytes(host_memory)
     if sizes is not None:
         make_mesh(sizes)
     with console.working(f"opening {', '.join(models)}"):
-        checkpoints = [open_checkpoint(model) for model in models]
-    with console.working("tokenizing"):
+        # What has to be downloaded, the first process downloads.
+        checkpoints = first_then_others(lambda: [open_checkpoint(model) for model in models])
+    with console.working("tokenizing"), together():
         inputs = prepare_states(
             checkpoints,
             texts,
@@ -132,6 +138,7 @@ def open_states(
             num_sentences=num_sentences,
             is_halved=is_halved,
         )
+    check_agreement(checkpoints, inputs)
     chosen = make_mesh(sizes, inputs.num_windows)
     lockstep = open_lockstep(checkpoints, inputs, mesh=chosen, compute_dtype=dtype, host_bytes=host_bytes)
     return States(checkpoints, inputs, chosen, lockstep)

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, Float64
 
-from jaxprune.distributed import gather_rows
+from jaxprune.distributed import gather_rows, together
 from jaxprune.errors import RequestError
 from jaxprune.hidden_states import half_of_memory
 from jaxprune.microbatches import Microbatch, make_microbatches
@@ -159,7 +159,8 @@ class SentenceSweep:
 
     def embed(self, read: ReadSection) -> None:
         """Computes the hidden states that enter the first block."""
-        table = read(EMBED)
+        with together():
+            table = read(EMBED)
         for sweep in self._sweeps:
             sweep.embed(lambda section: table)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxprune.checkpoints.output import OutputFolder
+from jaxprune.distributed import is_first, together
 from jaxprune.studies.analyses import ANALYSES
 from jaxprune.studies.figure_files import save_figures
 from jaxprune.studies.heatmap import can_draw
@@ -32,6 +33,8 @@ def analysis_folder(
 ) -> Iterator[Write]:
     """Gives a function that writes the result of an analysis; without ``out`` it does nothing.
 
+    Of several processes all call it, and the first one writes.
+
     Args:
       out: folder to be.
       overwrite: whether it may replace an earlier result.
@@ -39,21 +42,31 @@ def analysis_folder(
       is_one_of_many: whether each analysis has a folder of its own in ``out``.
 
     Raises:
-      RequestError: ``out`` cannot be written, or is or lies in what is read.
+      RequestError: in every process, if ``out`` cannot be written, or is or lies in what is read.
     """
-    check_out(out, overwrite=overwrite, read=read)
     if out is None:
         yield lambda kind, result: None
         return
-    is_drawn = can_draw()
-    with OutputFolder(out, overwrite=overwrite) as folder:
+    with together():
+        if is_first():
+            check_out(out, overwrite=overwrite, read=read)
+    is_drawn = is_first() and can_draw()
+    with contextlib.ExitStack() as stack:
+        with together():
+            folder = stack.enter_context(OutputFolder(out, overwrite=overwrite)) if is_first() else None
 
         def write(kind: str, result: Mapping[str, Any]) -> None:
-            place = folder / kind if is_one_of_many else folder
-            place.mkdir(exist_ok=True)
-            text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
-            (place / ANALYSES[kind].file).write_text(text + "\n", encoding="utf-8")
-            if is_drawn:
-                save_figures(place, ANALYSES[kind].figures(result))
+            if folder is not None:
+                _write(folder / kind if is_one_of_many else folder, kind, result, is_drawn=is_drawn)
 
         yield write
+        with together():
+            stack.close()
+
+
+def _write(place: Path, kind: str, result: Mapping[str, Any], *, is_drawn: bool) -> None:
+    place.mkdir(exist_ok=True)
+    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    (place / ANALYSES[kind].file).write_text(text + "\n", encoding="utf-8")
+    if is_drawn:
+        save_figures(place, ANALYSES[kind].figures(result))

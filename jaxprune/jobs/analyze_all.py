@@ -11,6 +11,7 @@ from jaxprune.analysis.lape import Thresholds
 from jaxprune.analysis.lockstep import Lockstep
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.masks import MASKS_FILE
+from jaxprune.distributed import is_first, together
 from jaxprune.jobs import analyze_neurons, analyze_subspaces
 from jaxprune.jobs.analysis_files import analysis_folder
 from jaxprune.jobs.analyze_masks import compare_runs
@@ -68,14 +69,20 @@ def analyze_all(
       on_tokens: told the tokens computed.
       on_phase: told what is being done.
 
+    Returns:
+      In all processes, but for the masks, which the first has.
+
     Raises:
       RequestError: activations are not finite, masks are damaged, or ``out`` cannot be written.
     """
     found: dict[str, dict[str, Any]] = {}
     read = [of.reference for of in checkpoints]
     with analysis_folder(out, overwrite=overwrite, read=read, is_one_of_many=True) as write:
-        on_phase("masks")
-        found[MASKS] = compare_runs(masks) if masks else {"runs": [], "notes": [_WITHOUT_MASKS]}
+        # Nothing of masks goes through devices: of several processes the first one counts.
+        with together():
+            if is_first():
+                on_phase("masks")
+                found[MASKS] = compare_runs(masks) if masks else {"runs": [], "notes": [_WITHOUT_MASKS]}
         start = time.perf_counter()
         on_phase(", ".join(inputs.languages))
         subspaces = analyze_subspaces.Collector(inputs, rank)

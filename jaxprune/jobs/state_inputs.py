@@ -1,6 +1,7 @@
 """What the analyses of hidden states and of neurons read: models of one shape, and text that none of them has seen."""
 
 import dataclasses
+import hashlib
 import itertools
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.tokenizing import tokenize, window_start
 from jaxprune.data.windows import Windows
+from jaxprune.distributed import agree, first_then_others
 from jaxprune.errors import RequestError
 from jaxprune.jobs.settings import parse_languages
 from jaxprune.jobs.shared_text import prepare_shared_windows
@@ -124,7 +126,7 @@ def prepare_states(
     tokenizer = checkpoints[0].tokenizer()
     num_leading = len(window_start(tokenizer))
     _check_amount(windows, length, num_leading, is_halved=is_halved)
-    chosen = parallel_sentences(sentences, languages, num_sentences)
+    chosen = first_then_others(lambda: parallel_sentences(sentences, languages, num_sentences))
     prepared = prepare_shared_windows(
         checkpoints,
         texts,
@@ -161,6 +163,19 @@ def _check_amount(windows: int, length: int, num_leading: int, *, is_halved: boo
             f"them and silenced on the other, and {half} windows are {half * (length - num_leading)} tokens of each "
             f"language, fewer than {LEAST_TOKENS}; ask for more (--windows), longer ones (--length), or no --silence."
         )
+
+
+def check_agreement(checkpoints: Sequence[Checkpoint], inputs: StateInputs) -> None:
+    """Checks that all processes have the same models and text before them.
+
+    Raises:
+      RequestError: in every process; names what differs.
+    """
+    digest = hashlib.sha256()
+    for tokens in (*(of.tokens_NT for of in inputs.windows.values()), *inputs.flat_sentences):
+        digest.update(tokens.tobytes())
+    models = {f"sha256 of model {i}": of.fingerprint for i, of in enumerate(checkpoints, start=1)}
+    agree({**models, "sha256 of the tokens": digest.hexdigest()})
 
 
 def open_lockstep(
