@@ -96,7 +96,7 @@ def end_without_the_others(index: int, reason: str) -> NoReturn:
     """Ends this process at once: the ordinary way out waits for every process, and one is not coming."""
     _logger.error(
         "process %d lost the others (%s): one of them has died, or the network has. Look at their logs, then start all "
-        "of them again with --resume: blocks that are done are not done again.",
+        "of them again; jaxprune prune with --resume, and blocks that are done are not done again.",
         index,
         reason,
     )

@@ -84,8 +84,10 @@ class LanguageMoments:
         self._products, squares = _add(
             self._mesh, self._products, tuple(x), weights_B, self._means_KD, self._specific, self._num_leading
         )
-        own = slice(batch.num_sequences)
-        summed = jax.tree.map(lambda of_B: float(gather_rows(of_B)[own].sum(dtype=np.float64)), squares)
+        parts, structure = jax.tree.flatten(squares)
+        # Side by side: processes exchange them once for all.
+        rows_BP = gather_rows(_stack(parts))[: batch.num_sequences]
+        summed = jax.tree.unflatten(structure, rows_BP.sum(axis=0, dtype=np.float64).tolist())
         self._squares = summed if self._squares is None else jax.tree.map(lambda a, b: a + b, self._squares, summed)
         self.count += batch.num_sequences * (batch.tokens_BT.shape[1] - self._num_leading)
 
@@ -107,8 +109,8 @@ class LanguageMoments:
 
     def alignments(self) -> tuple[float | None, ...]:
         """Returns the centred kernel alignment of each model after the first with it, over tokens."""
-        norms = [_squared_norm(self._mesh, of) for of in (self._products[0], *(own for own, _ in self._products[1:]))]
-        across = [_squared_norm(self._mesh, of) for _, of in self._products[1:]]
+        norms = [_squared_norm(of) for of in (self._products[0], *(own for own, _ in self._products[1:]))]
+        across = [_squared_norm(of) for _, of in self._products[1:]]
         squares = self._squares
 
         def hsic(product: float, fourth: float, a: int, b: int) -> float:
@@ -181,10 +183,13 @@ def _zeros(shape: tuple[int, ...], sharding: Any) -> Float32[Array, "S D D"]:
     return jax.lax.with_sharding_constraint(jnp.zeros(shape, jnp.float32), sharding)
 
 
-def _squared_norm(mesh: Mesh, sums_SDD: Float32[Array, "S D D"]) -> float:
-    rows_D = _squares_of_rows(sums_SDD)
-    whole = jax.device_put(rows_D, replicate(mesh, np.zeros(())).sharding)
-    return float(np.asarray(whole).sum(dtype=np.float64))
+@jax.jit
+def _stack(parts: list[Float32[Array, " B"]]) -> Float32[Array, "B P"]:
+    return jnp.stack(parts, axis=1)
+
+
+def _squared_norm(sums_SDD: Float32[Array, "S D D"]) -> float:
+    return float(gather_rows(_squares_of_rows(sums_SDD)).sum(dtype=np.float64))
 
 
 @jax.jit

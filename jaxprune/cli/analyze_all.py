@@ -1,7 +1,5 @@
 """``jaxprune analyze all``."""
 
-import typer
-
 from jaxprune.cli import (
     analyze_masks,
     analyze_neurons,
@@ -21,7 +19,6 @@ _TABLES = {
 
 
 def command(
-    context: typer.Context,
     models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
@@ -55,6 +52,7 @@ def command(
     [bold]Example:[/]  jaxprune analyze all sample:gemma3-270m compared/de compared/en --texts sample
     --languages de,en,sw,zh --length 512 --out analysis
     """
+    asked = dict(locals())
     from jaxprune.analysis.lape import Thresholds
     from jaxprune.analysis.lsar import check_rank
     from jaxprune.distributed import is_first, together
@@ -63,7 +61,7 @@ def command(
     from jaxprune.jobs.state_inputs import parse_compared
 
     processes.join(distributed, coordinator, num_processes, process_id)
-    processes.check_agreement(context.params)
+    processes.check_agreement(asked)
     thresholds = Thresholds(filter_rate, top_rate, activation_bar)
     rank = check_rank(rank, len(parse_compared(texts, languages)))
     with together():

@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import typer
-
 from jaxprune.cli import console, options, processes, state_options
 from jaxprune.cli.analysis_output import print_analysis
 
 
 def command(
-    context: typer.Context,
     models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
@@ -44,12 +41,13 @@ def command(
     [bold]Example:[/]  jaxprune analyze neurons sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw
     --length 512 --out neurons
     """
+    asked = dict(locals())
     from jaxprune.analysis.lape import Thresholds
     from jaxprune.distributed import is_first
     from jaxprune.jobs import analyze_neurons as job
 
     processes.join(distributed, coordinator, num_processes, process_id)
-    processes.check_agreement(context.params)
+    processes.check_agreement(asked)
     thresholds = Thresholds(filter_rate, top_rate, activation_bar)
     checkpoints, inputs, chosen, lockstep = state_options.open_states(
         models,

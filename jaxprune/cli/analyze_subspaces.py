@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import typer
-
 from jaxprune.cli import console, options, processes, state_options
 from jaxprune.cli.analysis_output import print_analysis
 from jaxprune.cli.decibels import decibels
 
 
 def command(
-    context: typer.Context,
     models: state_options.Models,
     texts: options.Texts = None,
     languages: options.Languages = None,
@@ -40,13 +37,14 @@ def command(
     [bold]Example:[/]  jaxprune analyze subspaces sample:gemma3-270m compared/de compared/en --texts sample
     --languages de,en,sw,zh --length 512 --out subspaces
     """
+    asked = dict(locals())
     from jaxprune.analysis.lsar import check_rank
     from jaxprune.distributed import is_first
     from jaxprune.jobs import analyze_subspaces as job
     from jaxprune.jobs.state_inputs import parse_compared
 
     processes.join(distributed, coordinator, num_processes, process_id)
-    processes.check_agreement(context.params)
+    processes.check_agreement(asked)
     rank = check_rank(rank, len(parse_compared(texts, languages)))
     checkpoints, inputs, _, lockstep = state_options.open_states(
         models,
