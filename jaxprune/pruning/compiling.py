@@ -1,7 +1,7 @@
 """Compiles the pruning of every shape of kernel while the first block's statistics are collected."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,9 @@ from jaxprune.pruning.solving import prepare, prune
 from jaxprune.sharding import solve_sharding
 
 _MOST_AT_ONCE = 4
+
+# What this process has compiled: to ask for it again would not find it, but compile it again.
+_done: set[Hashable] = set()
 
 
 class CompiledAhead:
@@ -43,7 +46,9 @@ class CompiledAhead:
         self._running: dict[tuple[int, ...], Future[None]] = {}
         for linear, activation in model.family.reads.items():
             kernel = params[f"{linear}/kernel"]
-            if kernel.shape not in self._running:
+            key = method, pattern, mesh, kernel.shape, kernel.dtype, num_groups
+            if key not in _done:
+                _done.add(key)
                 step = _compilation(method, pattern, mesh, kernel, statistics.get(activation))
                 self._running[kernel.shape] = self._threads.submit(step)
         self._threads.shutdown(wait=False)

@@ -8,6 +8,7 @@ import pytest
 
 from jaxprune.jobs.settings import parse_method
 from jaxprune.models.causal_lm import block_section
+from jaxprune.pruning import compiling
 from jaxprune.pruning.collecting import abstract_statistics
 from jaxprune.pruning.compiling import CompiledAhead
 from jaxprune.pruning.patterns import parse_pattern
@@ -20,6 +21,7 @@ from tests.tiny import tiny_config
 @pytest.fixture
 def _log_compiles():
     # In all threads, for which jax.log_compiles does not speak.
+    compiling._done.clear()
     jax.config.update("jax_log_compiles", True)
     yield
     jax.config.update("jax_log_compiles", False)
@@ -49,6 +51,11 @@ def test_every_shape_is_compiled_once(caplog, name, axes):
             prepared, _ = prepare(method, mesh, statistic)
             kernel = params[f"{linear}/kernel"]
             prune(method, pattern, mesh, place(kernel, solve_sharding(mesh, kernel.shape)), prepared)
+        assert count(caplog) == compiled
+        # A process that prunes again, as a study does, compiles nothing.
+        again = CompiledAhead(model, params, method, pattern, mesh, num_groups=2)
+        for shape in shapes:
+            again.wait(shape)
         assert count(caplog) == compiled
 
 
