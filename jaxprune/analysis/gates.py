@@ -7,7 +7,8 @@ GELU, by tanh or not, have the sign of what they are given (``x sigmoid(x)``, ``
 a value below the smallest normal one, the activation may be zero.
 
 What a tokenizer puts before a text (BOS) is counted out: it is one and the same in every language and of huge norm, and
-would be a larger part of short windows than of long ones. The published code counts every token of its windows.
+would be a larger part of short windows than of long ones. The published code counts every token of its windows; whether
+the study that this project follows did is not known.
 
 Shapes: B sequences in a microbatch, T tokens, D hidden size, L languages, G groups of a language's windows, N blocks, F
 neurons of a block.

@@ -17,6 +17,9 @@ A quantile is the ``round(rate * count)``-th smallest value, and "above" exclude
 edge the official code leaves the choice to its sort; here it is the first by block and index. How many are chosen does
 not depend on whether languages differ at all: what their LAPE would be by chance has to be looked at beside it.
 
+The study that this project follows used LAPE; with which thresholds, how much text and which blocks is not known. The
+defaults are those of the official code, over all blocks together.
+
 Shapes: L languages, N blocks, F neurons of a block.
 """
 

@@ -42,7 +42,7 @@ def sentences(tmp_path_factory):
 
 
 def asked(models, texts, *more):
-    return ["analyze", "all", *models, "--texts", texts, "--languages", "de,sw", "--length", "64", *more]
+    return ["analyze", "all", *models, "--texts", texts, "--languages", "de,sw", "--length", "128", *more]
 
 
 def flat(value, path=""):
