@@ -26,9 +26,12 @@ def report(out: Path, *, overwrite: bool) -> dict[str, Any]:
     Raises:
       RequestError: it holds no study, or nothing to compare; or there is a report already.
     """
-    summary = summarise(read_study(out))
+    study = read_study(out)
+    # Before the bootstraps of the summary, which take longer than a refusal should.
+    output = OutputFolder(out / FOLDER, overwrite=overwrite)
+    summary = summarise(study)
     found = as_json(summary)
-    with OutputFolder(out / FOLDER, overwrite=overwrite) as folder:
+    with output as folder:
         drawn = []
         if can_draw():
             (folder / FIGURES).mkdir()
