@@ -45,7 +45,7 @@ contracts: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 40 --durations-min 5
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -1,10 +1,11 @@
 """Prunings that are to be compared: their masks, and what their manifests say of how they were made."""
 
+import contextlib
 import dataclasses
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,20 +146,36 @@ def _open(reference: str) -> MaskRun:
         advice = f"it holds runs in {', '.join(inner[:6])}: name those" if inner else "name a folder of jaxprune prune"
         missing = MASKS_FILE if manifest is not None else "manifest.json"
         raise RequestError(f"{reference} is no pruning: it has no {METADATA_FOLDER}/{missing}; {advice}.")
-    try:
-        made_by = describe(manifest)
+    made_by = describe(reference, manifest)
+    with _reading_manifest_of(reference):
         sparsities = {name: float(share) for name, share in manifest.get("sparsity", {}).get("kernels", {}).items()}
         competition = competition_of(manifest)
+    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest), sparsities, competition)
+
+
+@contextlib.contextmanager
+def _reading_manifest_of(reference: str) -> Iterator[None]:
+    """Turns what goes wrong with a manifest that lacks something, or has it in another form, into a refusal."""
+    try:
+        yield
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RequestError(
             f"the manifest of {reference} does not say how the model was pruned ({type(error).__name__}: {error}); "
             "restore it or prune again."
         ) from error
-    return MaskRun(reference, PackedMasks(metadata), made_by, _num_heads(folder, manifest), sparsities, competition)
 
 
-def describe(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
-    """Returns ``MaskRun.made_by`` of a manifest."""
+def describe(reference: str, manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Returns ``MaskRun.made_by`` of a manifest.
+
+    Raises:
+      RequestError: it does not say all of that; names the folder.
+    """
+    with _reading_manifest_of(reference):
+        return _made_by(manifest)
+
+
+def _made_by(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     source, method, pattern = manifest["source"], manifest["method"], manifest["pattern"]
     made_by: dict[str, tuple[str, Any]] = {
         "model": (str(source["model"]), source["sha256"]),
@@ -178,17 +195,27 @@ def describe(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
 
 
 def competition_of(manifest: Mapping[str, Any]) -> Competition:
-    """Returns which weights competed; those of a whole kernel where the manifest does not say."""
+    """Returns which weights competed; those of a whole kernel where the manifest does not say.
+
+    Raises:
+      ValueError: a group has no weights.
+    """
     method, pattern = manifest["method"], manifest["pattern"]
     if "m" in pattern:
-        return Competition(int(pattern["m"]), is_of_one_output=True)
+        return Competition(_positive(pattern, "m"), is_of_one_output=True)
     # SparseGPT chooses block by block even for single outputs, though not for whole kernels.
-    block = int(method["block_size"]) if "block_size" in method else None
+    block = _positive(method, "block_size") if "block_size" in method else None
     of_scope = {
         "output": Competition(block, is_of_one_output=True),
         "block": Competition(block or _BLOCK_WIDTH),
     }
     return of_scope.get(pattern.get("within"), Competition())
+
+
+def _positive(told: Mapping[str, Any], name: str) -> int:
+    if int(told[name]) < 1:
+        raise ValueError(f"{name} is {told[name]}")
+    return int(told[name])
 
 
 def _mixture(sequences: Mapping[str, int]) -> str:

@@ -16,9 +16,15 @@ def name_models(references: Sequence[str]) -> list[str]:
     """Returns ``dense`` for the one model that was not pruned here, and for others ``de · wanda``; none twice.
 
     Where that is not enough, a model is named as it was referred to.
+
+    Raises:
+      RequestError: a manifest does not say how its model was pruned.
     """
     manifests = [read_manifest(reference) for reference in references]
-    made_by = [None if manifest is None else describe(manifest) for manifest in manifests]
+    made_by = [
+        None if manifest is None else describe(reference, manifest)
+        for reference, manifest in zip(references, manifests, strict=True)
+    ]
     pruned = [of for of in made_by if of is not None]
     varies = [factor for factor in NAMED_FIRST if len({str(of[factor][1]) for of in pruned}) > 1]
     if not varies:
@@ -46,8 +52,8 @@ def account_models(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
     references = [checkpoint.reference for checkpoint in checkpoints]
     manifests = [read_manifest(reference) for reference in references]
     pruned = [
-        None if manifest is None else {factor: told for factor, (told, _) in describe(manifest).items()}
-        for manifest in manifests
+        None if manifest is None else {factor: told for factor, (told, _) in describe(reference, manifest).items()}
+        for reference, manifest in zip(references, manifests, strict=True)
     ]
     return [
         {"label": label, "reference": reference, "pruned": how}
@@ -64,7 +70,7 @@ def source_notes(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
     for checkpoint, manifest, label in zip(
         checkpoints, manifests, name_models([of.reference for of in checkpoints]), strict=True
     ):
-        weights = checkpoint.fingerprint if manifest is None else str(manifest["source"]["sha256"])
+        weights = checkpoint.fingerprint if manifest is None else describe(checkpoint.reference, manifest)["model"][1]
         named.setdefault(weights, []).append(label)
     if len(named) > 1:
         told = "; ".join(f"{', '.join(labels)} (sha256 {weights[:12]})" for weights, labels in named.items())

@@ -115,6 +115,6 @@ def _other_tokenizer(first: Checkpoint, other: Checkpoint, found: str) -> Reques
 
 def _no_pair(dense: Checkpoint, pruned: Checkpoint, found: str) -> RequestError:
     return RequestError(
-        f"the change from {dense.reference} to {pruned.reference} was asked for, but {found}; give a dense model and "
-        "one that was pruned from it."
+        f"{dense.reference} and {pruned.reference} were to be compared, but {found}; give a model and what was pruned "
+        "from it."
     )

@@ -109,8 +109,24 @@ def test_what_is_no_run_is_refused_with_what_is_there(tmp_path):
 def test_a_damaged_manifest_is_refused(tmp_path, text):
     [a, _] = write(tmp_path, a={}, b={})
     (tmp_path / "b" / "jaxprune" / "manifest.json").write_text(text)
-    with pytest.raises(RequestError, match="manifest"):
-        open_runs([a, str(tmp_path / "b")])
+    for read in (open_runs, name_models):
+        with pytest.raises(RequestError, match="manifest"):
+            read([a, str(tmp_path / "b")])
+
+
+@pytest.mark.parametrize(
+    ("part", "told", "said"),
+    [
+        ("method", {"name": "sparsegpt", "block_size": -128}, "block_size is -128"),
+        ("pattern", {"name": "2:4", "m": 0}, "m is 0"),
+    ],
+)
+def test_groups_without_weights_are_refused(tmp_path, part, told, said):
+    a, b = write(tmp_path, a={}, b={})
+    path = tmp_path / "b" / "jaxprune" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), part: told}))
+    with pytest.raises(RequestError, match=rf"the manifest of .*/b does not say how .*{said}"):
+        open_runs([a, b])
 
 
 def test_runs_of_other_shapes_are_refused(tmp_path):
