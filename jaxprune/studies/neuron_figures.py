@@ -97,7 +97,7 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     edges = result["lape"]["edges"]
     centres = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
@@ -124,7 +124,7 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
     axes.set_ylabel("neurons that are ever active (%)")
     axes.grid(alpha=0.3)
     axes.set_title("How evenly neurons serve the languages, in each model", fontsize=10, loc="left")
-    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
+    figure.legend(frameon=False, fontsize=9, loc="outside right upper")
     return figure
 
 

@@ -12,7 +12,9 @@ from jaxprune.tasks.verses import LANGUAGES, task_verses
 
 SAMPLE, NONE = "sample", "none"
 
-HELP = f'{SAMPLE}, {NONE}, or {PREFIX}PATH.jsonl with lines like {{"de": "...", "en": "..."}}'
+_LINE = '{"de": "...", "en": "..."}'
+
+HELP = f"{SAMPLE}, {NONE}, or {PREFIX}PATH.jsonl with lines like {_LINE}"
 
 # Retrieval and alignment of fewer say nothing.
 _FEWEST = 10
@@ -22,8 +24,10 @@ def check_reference(reference: str) -> None:
     """Raises RequestError unless ``reference`` is one that ``parallel_sentences`` knows."""
     if reference in (SAMPLE, NONE):
         return
-    if not reference.startswith(PREFIX) or not _path(reference).is_file():
+    if not reference.startswith(PREFIX):
         raise RequestError(f"--sentences {reference} names no parallel sentences; give {HELP}.")
+    if not _path(reference).is_file():
+        raise RequestError(f"--sentences {reference} was given, but {_path(reference)} is no file; check its name.")
 
 
 def parallel_sentences(reference: str, languages: Sequence[str], count: int) -> dict[str, list[str]]:
@@ -37,7 +41,12 @@ def parallel_sentences(reference: str, languages: Sequence[str], count: int) -> 
         return {}
     if reference == SAMPLE:
         known = [language for language in languages if language in LANGUAGES]
-        verses = task_verses() if len(known) > 1 else {}
+        if len(known) < 2:
+            raise RequestError(
+                f"--sentences {SAMPLE} has {', '.join(known) or 'none'} of {', '.join(languages)}, and two languages "
+                f"are the least; it has {', '.join(LANGUAGES)}. Give others, or {HELP}."
+            )
+        verses = task_verses()
         found = {language: [pair.source for pair in make_pairs(verses, language, count)] for language in known}
     else:
         found = _read(_path(reference), languages, count)
@@ -64,7 +73,7 @@ def _read(path: Path, languages: Sequence[str], count: int) -> dict[str, list[st
         try:
             values = json.loads(line)
         except json.JSONDecodeError as error:
-            raise RequestError(f"{path}:{number} is no JSON ({error.msg}); write lines like {HELP}.") from None
+            raise RequestError(f"{path}:{number} is no JSON ({error.msg}); write lines like {_LINE}.") from None
         for language in languages:
             text = values.get(language) if isinstance(values, dict) else None
             if not isinstance(text, str) or not text.strip():

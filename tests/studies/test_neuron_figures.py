@@ -172,3 +172,15 @@ def test_blocks_that_are_too_many_for_numbers_keep_their_colours(result):
         assert not axes.texts
         np.testing.assert_array_equal(axes.collections[0].get_array()[0], range(80))
     assert [label.get_text() for label in panels[-1].get_xticklabels()][:4] == ["0", "", "2", ""]
+
+
+def test_long_names_of_models_fit_beside_the_distribution(result):
+    names = {"dense": "dense", "org/pruned": "ar,de,en,es,ja,ru,sw,zh · sparsegpt · 0.5 · seed 1234"}
+    figure = lape_figure({**result, "neurons": {names[label]: of for label, of in result["neurons"].items()}})
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    inside, whole = legend.get_window_extent(), figure.bbox
+    assert whole.x0 <= inside.x0 < inside.x1 <= whole.x1
+    assert whole.y0 <= inside.y0 < inside.y1 <= whole.y1
+    # Beside them there is room for what is shown.
+    assert figure.axes[0].get_window_extent().width > whole.width / 3

@@ -62,5 +62,5 @@ def test_a_broken_line_is_named(tmp_path):
 
 
 def test_languages_without_verses_are_too_few(tmp_path):
-    with pytest.raises(RequestError, match="has 0 sentences in de of the languages"):
+    with pytest.raises(RequestError, match=r"sample has de of de, xx, .* it has ar, .*sw"):
         parallel.parallel_sentences("sample", ["de", "xx"], 50)
