@@ -93,11 +93,15 @@ class GateCounts:
             self.tokens_LGN[language, group, block] += tokens
             self._windows_LGN[language, group, block] += 1
 
-    def every_other(self) -> "GateCounts":
-        """Returns the counts of every other sequence of each language, the first among them; to be read only."""
+    def every_other(self, first: int = 0) -> "GateCounts":
+        """Returns the counts of every other sequence of each language; to be read only.
+
+        Args:
+          first: 0 for those that begin with the first sequence, 1 for the rest.
+        """
         half = copy.copy(self)
         half.opened_LGNF, half.tokens_LGN, half._windows_LGN = (
-            of[:, ::2] for of in (self.opened_LGNF, self.tokens_LGN, self._windows_LGN)
+            of[:, first::2] for of in (self.opened_LGNF, self.tokens_LGN, self._windows_LGN)
         )
         # They are the very same numbers.
         half.opened_LGNF.flags.writeable = half.tokens_LGN.flags.writeable = False

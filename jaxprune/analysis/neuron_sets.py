@@ -5,6 +5,11 @@ many neurons of each block, chosen independently and uniformly among that block'
 common on average, and the level marked as chance is IoU at that number. Block by block, because language-specific
 neurons crowd in the first and the last blocks of every model, and that is no agreement on any neuron.
 
+Other text would choose other neurons of the very same model. How far, two halves of the windows show: the sets that
+each chooses are compared as those of two models are. Each half has half as much text, so that sets of all of it are
+surer than that; and what is compared between models is of one text. It says which differences between models are not
+to be made much of.
+
 Shapes: L languages, N blocks, F neurons of a block.
 """
 
@@ -44,7 +49,7 @@ def analyze_counts(
     found = {}
     for label, counts in counts_of_models.items():
         selection = select_counted(counts, thresholds)
-        found[label] = _account(counts, selection)
+        found[label] = _account(counts, selection) | {"halves": _halves(counts, thresholds)}
         found[label]["against_first"] = None if first is None else _compare(counts.languages, first, selection)
         first = first or selection
     return found
@@ -104,6 +109,15 @@ def _account(counts: GateCounts, selection: Selection) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _halves(counts: GateCounts, thresholds: Thresholds) -> dict[str, Any] | None:
+    """Returns how far two halves of the text choose the same neurons; None where one of them has no text."""
+    halves = [counts.every_other(first) for first in (0, 1)]
+    if not all(of.tokens_LGN.sum(axis=1).all() for of in halves):
+        return None
+    found = _compare(counts.languages, *(select_counted(of, thresholds) for of in halves))
+    return {name: found[name] for name in ("languages", "specific", "lape_distance")}
 
 
 def _by_chance(counts: GateCounts, selection: Selection) -> dict[str, Any] | None:

@@ -93,6 +93,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
             _number(found["thresholds"]["lape"]),
             "–" if found["lape"]["quantiles"] is None else _number(_median(found, result)),
             *_against_first(found["against_first"]),
+            "unknown" if found["halves"] is None else _overlap(found["halves"]["specific"]),
         ]
         for label, found in models.items()
     ]
@@ -108,7 +109,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
         "median LAPE",
         "LAPE distance",
     ]
-    tables = [console.table(title, [*columns, "IoU with first"], rows)]
+    tables = [console.table(title, [*columns, "IoU with first", "IoU of two halves of the text"], rows)]
     rows = []
     for language in result["languages"]:
         row = [language]

@@ -234,6 +234,35 @@ def test_the_same_text_in_every_language_has_no_specific_neuron():
     assert found["lape"]["quantiles"] == pytest.approx([math.log(3)] * len(QUANTILES))
 
 
+def test_halves_of_the_text_agree_on_what_is_there_and_on_nothing_else():
+    thresholds = Thresholds(top_rate=10 / 2000)
+    found = analyze_counts({"m": counted(planted())}, thresholds)["m"]["halves"]
+    assert found["specific"]["iou"] == 1
+    assert {language: of["iou"] for language, of in found["languages"].items()} == dict.fromkeys(LANGUAGES, 1)
+    nothing = analyze_counts({"m": counted(plain(), alike=5.0)}, thresholds)["m"]["halves"]
+    assert nothing["specific"]["iou"] < 0.2
+    assert nothing["lape_distance"] < 0.1
+
+
+def test_halves_are_every_other_window():
+    """Windows that alternate between two kinds of text: one has the planted neurons, the other has other ones."""
+    shifted = np.roll(planted(), 50, axis=2)
+    counts = GateCounts(LANGUAGES, MODEL)
+    for block in range(NUM_BLOCKS):
+        for index, language in enumerate(LANGUAGES):
+            kinds_2F = np.stack([planted()[index, block], shifted[index, block]])
+            opened = np.rint(LENGTH * np.tile(kinds_2F, (WINDOWS // 2, 1))).astype(np.int32)
+            tokens = np.zeros((WINDOWS, LENGTH), np.int32)
+            counts.accumulate(block, Microbatch(tokens, np.ones(WINDOWS, np.float32), language), opened)
+    found = analyze_counts({"m": counts}, Thresholds(top_rate=10 / 2000))["m"]["halves"]
+    assert found["specific"]["iou"] == 0
+    assert all(of["became"] == of["ceased"] > 0 for of in found["languages"].values())
+
+
+def test_one_window_has_no_halves():
+    assert analyze_counts({"m": counted(planted(), windows=1)})["m"]["halves"] is None
+
+
 def test_too_few_windows_say_nothing_of_chance():
     found = as_json({"m": counted(planted(), windows=3)}, Thresholds(), {}, length=LENGTH)
     assert found["neurons"]["m"]["by_chance"] is None

@@ -1,7 +1,7 @@
 """What the neurons of a study's models show, in words and as a table."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.studies import wording
@@ -31,6 +31,7 @@ def neuron_words(result: Mapping[str, Any], *, silenced_in: str = "") -> tuple[s
             f"The set that another model has overlaps with it by {min(ious):.2f} to {max(ious):.2f} (intersection "
             f"over union; by chance {chance:.3f}), and {_sign(others)}."
         )
+        told.append(_halves(first, ious))
     told.append(_silencing(result))
     not_shown = (
         f"{100 * result['thresholds']['top_rate']:.3g} % of all neurons are chosen at most, whatever the text, so "
@@ -54,6 +55,7 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
             f"{of['specific']:,}",
             *_chance_cells(of["by_chance"]),
             *_against_first(of["against_first"]),
+            _halves_cell(of.get("halves")),
             *(f"{of['languages'][language]['size']:,}" for language in languages),
         ]
         for label, of in result["neurons"].items()
@@ -66,6 +68,7 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
         "p-value",
         "IoU with first",
         "LAPE distance",
+        "IoU of halves of the text",
         *languages,
     ]
     title = "Language-specific neurons" + (", chosen on all windows" if result["silencing"] else "")
@@ -103,6 +106,22 @@ def _by_chance(found: Mapping[str, Any]) -> str:
         f"{100 * (1 - found['significance']):.0f} % of {found['divisions']} random divisions of the windows among the "
         f"languages; about {found['expected']:.1f} would be by chance (p = {found['p_value']:.2f})."
     )
+
+
+def _halves(first: Mapping[str, Any], ious: Sequence[float]) -> str:
+    """Returns how far other text chooses other neurons of the first model."""
+    # Earlier versions did not measure it.
+    halves = first.get("halves")
+    if halves is None or halves["specific"]["iou"] is None:
+        return "How far other text would choose other neurons of the same model was not measured."
+    iou = halves["specific"]["iou"]
+    if max(ious) < iou:
+        told = "every pruning changes them by more than other text does"
+    elif min(ious) < iou:
+        told = "some prunings change them by more than other text does, others not demonstrably"
+    else:
+        told = "no pruning changes them demonstrably more than other text does"
+    return f"Two halves of the text, each for itself, choose sets of the first model that overlap by {iou:.2f}: {told}."
 
 
 def _chance_cells(found: Mapping[str, Any] | None) -> list[str]:
@@ -182,6 +201,12 @@ def _against_first(found: Mapping[str, Any] | None) -> list[str]:
         NOTHING if overlap["iou"] is None else f"{overlap['iou']:.3f} ({overlap['chance']:.3f})",
         NOTHING if distance is None else f"{distance:.3f}",
     ]
+
+
+def _halves_cell(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["specific"]["iou"] is None:
+        return NOTHING
+    return f"{found['specific']['iou']:.3f} ({found['specific']['chance']:.3f})"
 
 
 def _change(effects: Mapping[str, Any], language: str) -> str:
