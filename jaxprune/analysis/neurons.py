@@ -9,6 +9,7 @@ from jaxprune.analysis.gates import GateCounts
 from jaxprune.analysis.lape import Thresholds
 from jaxprune.analysis.neuron_sets import QUANTILES, analyze_counts, bin_edges
 from jaxprune.analysis.silencing import Effect, Effects
+from jaxprune.evaluation.intervals import Estimate
 
 
 def as_json(
@@ -46,7 +47,12 @@ def as_json(
         "neurons": analyze_counts(counts, thresholds),
         "silencing": {
             label: {
-                language: effects and {"own": _effect(effects.own), "others": _effect(effects.others)}
+                language: effects
+                and {
+                    "own": _effect(effects.own),
+                    "others": _effect(effects.others),
+                    "beyond": {**_estimate(effects.beyond), "windows": effects.beyond.items},
+                }
                 for language, effects in of_model.items()
             }
             for label, of_model in silencing.items()
@@ -60,14 +66,15 @@ def _effect(effect: Effect) -> dict[str, Any]:
     return {
         "neurons": effect.neurons,
         "silent": [list(of_block) for of_block in effect.silent],
-        "change": {
-            language: {
-                "value": of.value,
-                "interval": None if of.interval is None else list(of.interval),
-                "p_value": of.p_value,
-            }
-            for language, of in effect.change.items()
-        },
+        "change": {language: _estimate(of) for language, of in effect.change.items()},
+    }
+
+
+def _estimate(of: Estimate) -> dict[str, Any]:
+    return {
+        "value": of.value,
+        "interval": None if of.interval is None else list(of.interval),
+        "p_value": of.p_value,
     }
 
 

@@ -90,10 +90,18 @@ class Effect:
 
 @dataclasses.dataclass(frozen=True)
 class Effects:
-    """What silencing the neurons of one language does, and what as many others do."""
+    """What silencing the neurons of one language does, and what as many others do.
+
+    Attributes:
+      own: of the language's neurons.
+      others: of one random draw of others.
+      beyond: of the language's own text: log of perplexity with its neurons silent by that with the others silent, in
+        nats a token, paired by window.
+    """
 
     own: Effect
     others: Effect
+    beyond: Estimate
 
 
 def passes(num_languages: int) -> int:
@@ -142,12 +150,11 @@ def causal_test(
     on_phase("nothing silenced")
     whole = score(np.zeros_like(members_LNF[0]))
 
-    def effect(is_silent_NF: Bool[np.ndarray, "N F"]) -> Effect:
-        scored = score(is_silent_NF)
-        change = {
-            language: paired_perplexity(scored[language].nats_N, whole[language].nats_N, whole[language].tokens_N)
-            for language in windows
-        }
+    def beyond(scored: ScoredWindows, other: ScoredWindows) -> Estimate:
+        return paired_perplexity(scored.nats_N, other.nats_N, other.tokens_N)
+
+    def effect(is_silent_NF: Bool[np.ndarray, "N F"], scored: Mapping[str, ScoredWindows]) -> Effect:
+        change = {language: beyond(scored[language], whole[language]) for language in windows}
         return Effect([np.flatnonzero(of_F).tolist() for of_F in is_silent_NF], change)
 
     is_specific_NF = np.asarray(members_LNF.any(axis=0))
@@ -157,7 +164,11 @@ def causal_test(
             spare(2)
             continue
         on_phase(f"{language} silenced")
-        own = effect(of_NF)
+        with_own = score(of_NF)
         on_phase(f"as many others as {language}")
-        found[language] = Effects(own, effect(draw_others(of_NF, is_specific_NF, seed=(seed, index))))
+        others_NF = draw_others(of_NF, is_specific_NF, seed=(seed, index))
+        with_others = score(others_NF)
+        found[language] = Effects(
+            effect(of_NF, with_own), effect(others_NF, with_others), beyond(with_own[language], with_others[language])
+        )
     return found

@@ -135,7 +135,7 @@ def largest_change(silencing: Mapping[str, Any]) -> float:
         for effects in silencing.values()
         for of in effects.values()
         if of is not None
-        for which in of.values()
+        for which in (of["own"], of["others"])
         for change in which["change"].values()
     ]
     return max([_LINEAR, *changes])

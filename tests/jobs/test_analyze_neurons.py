@@ -88,6 +88,11 @@ def test_they_carry_their_language(found):
             assert not own & others
             if label != "pruned":
                 assert own == set(PLANTED[silenced])
+            # The log of a ratio is the difference of the logs of two ratios to the same.
+            own_change, others_change = (of[which]["change"][silenced]["value"] for which in ("own", "others"))
+            assert of["beyond"]["value"] == pytest.approx(own_change - others_change, rel=1e-6, abs=1e-9)
+            assert of["beyond"]["windows"] == 3
+            assert of["beyond"]["interval"][0] > 0.05
             for language in LANGUAGES:
                 own, others = (of[which]["change"][language] for which in ("own", "others"))
                 if language == silenced:

@@ -135,6 +135,7 @@ def _silencing():
         silenced: Effects(
             effect({code: 0.8 if code == silenced else 0.05 for code in LANGUAGES}),
             effect(dict.fromkeys(LANGUAGES, 0.01)),
+            Estimate(0.79, (0.7, 0.88), 0.001, 8),
         )
         for silenced in LANGUAGES
     }

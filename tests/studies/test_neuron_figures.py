@@ -45,7 +45,8 @@ def result():
             for block in range(3):
                 opened = rng.binomial(300, rng.beta(0.5, 2, 200), (4, 200))
                 counts[label].accumulate(block, batch, opened.astype(np.int32))
-    effects = {silenced: Effects(effect(silenced, 1.0), effect(silenced, 0.1)) for silenced in LANGUAGES}
+    beyond = Estimate(0.4, (0.3, 0.5), 0.01, 8)
+    effects = {silenced: Effects(effect(silenced, 1.0), effect(silenced, 0.1), beyond) for silenced in LANGUAGES}
     return as_json(counts, Thresholds(top_rate=0.1), {"org/pruned": effects}, length=300)
 
 

@@ -4,7 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxprune.evaluation.significance import holm
 from jaxprune.studies import wording
+from jaxprune.studies.comparisons import ALPHA
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.report.table import NOTHING, Table
 
@@ -151,45 +153,61 @@ def _silencing(result: Mapping[str, Any]) -> str:
         effects = {language: of for language, of in of_model.items() if of and of["own"]["neurons"]}
         if not effects:
             continue
-        own, elsewhere, random, most = _effects(effects)
+        own, elsewhere, random = _effects(effects)
+        hurt = [language for language, certain in _hurt_themselves(effects).items() if certain]
+        which = f" ({wording.names([language_of(code).english for code in hurt])})" if hurt else ""
         if told:
-            told.append(f"{label} {own} ({elsewhere}; {random}; {most} of {len(effects)})")
+            told.append(f"{label} {own} ({elsewhere}; {random}; {len(hurt)} of {len(effects)}{which})")
             continue
         told.append(
             f"Silencing a language\u2019s neurons changes its own log perplexity by {own} nats a token on average in "
-            f"{label} (that of other languages by {elsewhere}, and as many other neurons its own by {random}), and "
-            f"hurts the language itself, for certain and most of all, for {most} of "
-            f"{wording.count(len(effects), 'language')}"
+            f"{label} (that of other languages by {elsewhere}, and as many other neurons, drawn once, its own by "
+            f"{random}), and hurts the language itself, most of all and measurably {_measurably(effects)}, for "
+            f"{len(hurt)} of {wording.count(len(effects), 'language')}{which}"
         )
     return f"{'; likewise '.join(filter(None, [told[0], '; '.join(told[1:])]))}." if told else ""
 
 
-def _effects(effects: Mapping[str, Any]) -> tuple[str, str, str, int]:
-    """Returns the mean change of the silenced languages, of the others, of the silenced with other neurons.
-
-    And how many languages suffer for certain, and most of all, from the silence of their own neurons.
-    """
+def _effects(effects: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Returns the mean change of the silenced languages, of the others, of the silenced with other neurons."""
     changes = {language: of["own"]["change"] for language, of in effects.items()}
     own = [of[language]["value"] for language, of in changes.items()]
     elsewhere = [of[code]["value"] for language, of in changes.items() for code in of if code != language]
     random = [of["others"]["change"][language]["value"] for language, of in effects.items()]
-    most = sum(_hurts_itself(of, language) for language, of in effects.items())
     mean_own, mean_elsewhere, mean_random = (
         wording.signed(statistics.fmean(values), 3) for values in (own, elsewhere, random)
     )
-    return mean_own, mean_elsewhere, mean_random, most
+    return mean_own, mean_elsewhere, mean_random
 
 
-def _hurts_itself(of: Mapping[str, Any], language: str) -> bool:
-    """Returns whether silence is for certain worse for the language, most of all for it, and worse than of others."""
-    changes, interval = of["own"]["change"], of["own"]["change"][language]["interval"]
-    own = changes[language]["value"]
-    elsewhere = [found["value"] for code, found in changes.items() if code != language]
+def _hurt_themselves(effects: Mapping[str, Any]) -> dict[str, bool]:
+    """Returns of which languages the silence is worse for their own text than for any other, and not by accident.
+
+    By accident: as tested against the silence of others, corrected for the number of languages.
+    """
+    tested = {language: _tested(of, language) for language, of in effects.items()}
+    corrected = holm({language: 1.0 if of["p_value"] is None else of["p_value"] for language, of in tested.items()})
+    found = {}
+    for language, of in effects.items():
+        changes = {code: change["value"] for code, change in of["own"]["change"].items()}
+        is_most = all(changes[language] > value for code, value in changes.items() if code != language)
+        found[language] = is_most and tested[language]["value"] > 0 and corrected[language] < ALPHA
+    return found
+
+
+def _tested(of: Mapping[str, Any], language: str) -> Mapping[str, Any]:
+    # Earlier versions did not pair the language's own neurons with the others.
+    return of.get("beyond") or of["own"]["change"][language]
+
+
+def _measurably(effects: Mapping[str, Any]) -> str:
+    """Returns what was tested, and on how much."""
+    [*windows] = {of["beyond"]["windows"] for of in effects.values() if "beyond" in of}
+    if not windows:
+        return "(p < 0.05 after Holm\u2019s correction over languages)"
     return (
-        of["own"]["neurons"] > 0
-        and interval is not None
-        and interval[0] > 0
-        and all(own > value for value in (*elsewhere, of["others"]["change"][language]["value"]))
+        f"beyond those others (p < 0.05 after Holm\u2019s correction over languages, on "
+        f"{wording.count(min(windows), 'window')} of each)"
     )
 
 

@@ -231,9 +231,10 @@ def test_neurons_and_their_silence_are_told():
     assert "about 0.1 would be by chance (p = 0.03)." in shows
     assert "overlaps with it by 1.00 to 1.00" in shows
     assert "by +0.800 nats a token on average in dense (that of other languages by +0.050" in shows
-    assert "as many other neurons its own by +0.010), and hurts the language itself, for certain" in shows
-    assert "for certain and most of all, for 3 of 3 languages" in shows
-    assert shows.endswith("; likewise de · wanda +0.800 (+0.050; +0.010; 3 of 3).")
+    assert "as many other neurons, drawn once, its own by +0.010), and hurts the language itself, most of all" in shows
+    assert "measurably beyond those others (p < 0.05 after Holm’s correction over languages, on 8 windows" in shows
+    assert "for 3 of 3 languages (German, English and Swahili)" in shows
+    assert shows.endswith("; likewise de · wanda +0.800 (+0.050; +0.010; 3 of 3 (German, English and Swahili)).")
     assert "6 % of all neurons are chosen at most" in not_shown
     tables = neuron_tables(found)
     assert [len(table.rows) for table in tables] == [2, 6]
@@ -278,7 +279,7 @@ def test_a_language_without_neurons_is_silenced_nowhere():
     found = made_analyses.neurons()
     found["silencing"]["dense"]["sw"] = None
     found["silencing"]["de · wanda"] = dict.fromkeys(found["silencing"]["de · wanda"])
-    assert neuron_words(found)[0].endswith("for certain and most of all, for 2 of 2 languages.")
+    assert neuron_words(found)[0].endswith("for 2 of 2 languages (German and English).")
     rows = neuron_tables(found)[1].rows
     assert rows[2] == ["dense · sw silenced", *["–"] * 4]
     assert rows[3][1:] == ["–"] * 4
@@ -287,12 +288,29 @@ def test_a_language_without_neurons_is_silenced_nowhere():
 @pytest.mark.parametrize("change", [0.0, -0.4])
 def test_silence_that_harms_nobody_is_not_told_as_harm(change):
     found = made_analyses.neurons()
+    nothing = {"value": change, "interval": [change - 0.1, change + 0.1], "p_value": 1.0}
     for effects in found["silencing"].values():
         for of in effects.values():
-            for which in of.values():
-                for code in which["change"]:
-                    which["change"][code] = {"value": change, "interval": [change - 0.1, change + 0.1], "p_value": 1.0}
-    assert "most of all, for 0 of 3 languages" in neuron_words(found)[0]
+            of["beyond"] |= nothing
+            for which in (of["own"], of["others"]):
+                which["change"] = dict.fromkeys(which["change"], nothing)
+    assert "on 8 windows of each), for 0 of 3 languages;" in neuron_words(found)[0]
+
+
+def test_silence_is_judged_beyond_others_and_over_all_languages():
+    found = made_analyses.neurons()
+    effects = found["silencing"]["dense"]
+    for p_values, hurt in [((0.01, 0.02, 0.04), "3 of 3"), ((0.01, 0.03, 0.04), "1 of 3 languages (German)")]:
+        for of, p_value in zip(effects.values(), p_values, strict=True):
+            of["beyond"]["p_value"] = p_value
+        assert f"for {hurt}" in neuron_words(found)[0]
+    # One window tells nothing of others, and earlier versions tested the change alone.
+    effects["de"]["beyond"] |= {"p_value": None, "interval": None}
+    assert "for 0 of 3 languages" in neuron_words(found)[0]
+    for of in effects.values():
+        del of["beyond"]
+    shows = neuron_words(found)[0]
+    assert "measurably (p < 0.05 after Holm\u2019s correction over languages), for 0 of 3 languages" in shows
 
 
 def test_two_analyses_of_neurons_are_told_apart_and_the_untested_one_points_to_the_test(tmp_path):
