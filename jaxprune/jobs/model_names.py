@@ -20,11 +20,7 @@ def name_models(references: Sequence[str]) -> list[str]:
     Raises:
       RequestError: a manifest does not say how its model was pruned.
     """
-    manifests = [read_manifest(reference) for reference in references]
-    made_by = [
-        None if manifest is None else describe(reference, manifest)
-        for reference, manifest in zip(references, manifests, strict=True)
-    ]
+    made_by = _made_by(references)
     pruned = [of for of in made_by if of is not None]
     varies = [factor for factor in NAMED_FIRST if len({str(of[factor][1]) for of in pruned}) > 1]
     if not varies:
@@ -50,11 +46,7 @@ def account_models(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
     How: ``{"languages": "de,en", "method": "wanda", "pattern": "0.5", "seed": "seed 0", ..}``.
     """
     references = [checkpoint.reference for checkpoint in checkpoints]
-    manifests = [read_manifest(reference) for reference in references]
-    pruned = [
-        None if manifest is None else {factor: told for factor, (told, _) in describe(reference, manifest).items()}
-        for reference, manifest in zip(references, manifests, strict=True)
-    ]
+    pruned = [of and {factor: told for factor, (told, _) in of.items()} for of in _made_by(references)]
     return [
         {"label": label, "reference": reference, "pruned": how}
         for label, reference, how in zip(name_models(references), references, pruned, strict=True)
@@ -63,15 +55,23 @@ def account_models(checkpoints: Sequence[Checkpoint]) -> list[dict[str, Any]]:
 
 def source_notes(checkpoints: Sequence[Checkpoint]) -> Iterator[str]:
     """Says if pruned models are not of the same weights as each other, or as those that were not pruned here."""
-    manifests = [read_manifest(checkpoint.reference) for checkpoint in checkpoints]
-    if not any(manifests):
+    references = [checkpoint.reference for checkpoint in checkpoints]
+    made_by = _made_by(references)
+    if not any(made_by):
         return
     named: dict[str, list[str]] = {}
-    for checkpoint, manifest, label in zip(
-        checkpoints, manifests, name_models([of.reference for of in checkpoints]), strict=True
-    ):
-        weights = checkpoint.fingerprint if manifest is None else describe(checkpoint.reference, manifest)["model"][1]
+    for checkpoint, of, label in zip(checkpoints, made_by, name_models(references), strict=True):
+        weights = checkpoint.fingerprint if of is None else str(of["model"][1])
         named.setdefault(weights, []).append(label)
     if len(named) > 1:
         told = "; ".join(f"{', '.join(labels)} (sha256 {weights[:12]})" for weights, labels in named.items())
         yield f"Models were not all pruned from the same weights: {told}. What differs may not be of pruning alone."
+
+
+def _made_by(references: Sequence[str]) -> list[dict[str, tuple[str, Any]] | None]:
+    """Returns what ``describe`` says of each model; None of one that was not pruned here."""
+    manifests = [read_manifest(reference) for reference in references]
+    return [
+        None if manifest is None else describe(reference, manifest)
+        for reference, manifest in zip(references, manifests, strict=True)
+    ]

@@ -128,7 +128,10 @@ def _silencing():
     def effect(values):
         return Effect(
             [[0, 1], [2, 3]],
-            {code: Estimate(value, (value - 0.1, value + 0.1), 0.5, 8) for code, value in values.items()},
+            {
+                code: Estimate(value, (value - 0.1, value + 0.1), 0.002 if value > 0.1 else 0.5, 8)
+                for code, value in values.items()
+            },
         )
 
     return {

@@ -61,6 +61,11 @@ def test_a_broken_line_is_named(tmp_path):
         parallel.parallel_sentences(f"file:{path}", ["de", "en"], 50)
 
 
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(RequestError, match=r"file:.*/none\.jsonl was given, but .*/none\.jsonl is no file"):
+        parallel.parallel_sentences(f"file:{tmp_path / 'none.jsonl'}", ["de", "en"], 50)
+
+
 def test_languages_without_verses_are_too_few(tmp_path):
     with pytest.raises(RequestError, match=r"sample has de of de, xx, .* it has ar, .*sw"):
         parallel.parallel_sentences("sample", ["de", "xx"], 50)

@@ -154,7 +154,7 @@ def _silencing(result: Mapping[str, Any]) -> str:
         if not effects:
             continue
         own, elsewhere, random = _effects(effects)
-        hurt = [language for language, certain in _hurt_themselves(effects).items() if certain]
+        hurt = _hurt_themselves(effects)
         which = f" ({wording.names([language_of(code).english for code in hurt])})" if hurt else ""
         if told:
             told.append(f"{label} {own} ({elsewhere}; {random}; {len(hurt)} of {len(effects)}{which})")
@@ -180,35 +180,46 @@ def _effects(effects: Mapping[str, Any]) -> tuple[str, str, str]:
     return mean_own, mean_elsewhere, mean_random
 
 
-def _hurt_themselves(effects: Mapping[str, Any]) -> dict[str, bool]:
-    """Returns of which languages the silence is worse for their own text than for any other, and not by accident.
+def _hurt_themselves(effects: Mapping[str, Any]) -> list[str]:
+    """Returns the languages whose text suffers most of all from their neurons' silence, and not by accident.
 
-    By accident: as tested against the silence of others, corrected for the number of languages.
+    It has to suffer, and more than from the silence of others. Both are tested, and the weaker test counts, corrected
+    for the number of languages.
     """
-    tested = {language: _tested(of, language) for language, of in effects.items()}
-    corrected = holm({language: 1.0 if of["p_value"] is None else of["p_value"] for language, of in tested.items()})
-    found = {}
-    for language, of in effects.items():
-        changes = {code: change["value"] for code, change in of["own"]["change"].items()}
-        is_most = all(changes[language] > value for code, value in changes.items() if code != language)
-        found[language] = is_most and tested[language]["value"] > 0 and corrected[language] < ALPHA
-    return found
-
-
-def _tested(of: Mapping[str, Any], language: str) -> Mapping[str, Any]:
     # Earlier versions did not pair the language's own neurons with the others.
-    return of.get("beyond") or of["own"]["change"][language]
+    tests = {
+        language: [of["own"]["change"][language], *([of["beyond"]] if "beyond" in of else [])]
+        for language, of in effects.items()
+    }
+    corrected = holm(
+        {
+            language: max(1.0 if test["p_value"] is None else test["p_value"] for test in of)
+            for language, of in tests.items()
+        }
+    )
+    return [
+        language
+        for language, of in tests.items()
+        if corrected[language] < ALPHA
+        and all(test["value"] > 0 for test in of)
+        and _is_most(effects[language], language)
+    ]
+
+
+def _is_most(of: Mapping[str, Any], language: str) -> bool:
+    """Returns whether a language suffers more than all others do, and than from the silence of others."""
+    changes = {code: change["value"] for code, change in of["own"]["change"].items()}
+    less = [value for code, value in changes.items() if code != language]
+    return all(changes[language] > value for value in (*less, of["others"]["change"][language]["value"]))
 
 
 def _measurably(effects: Mapping[str, Any]) -> str:
     """Returns what was tested, and on how much."""
-    [*windows] = {of["beyond"]["windows"] for of in effects.values() if "beyond" in of}
+    corrected = f"p < {ALPHA:g} after Holm\u2019s correction over languages"
+    windows = [of["beyond"]["windows"] for of in effects.values() if "beyond" in of]
     if not windows:
-        return "(p < 0.05 after Holm\u2019s correction over languages)"
-    return (
-        f"beyond those others (p < 0.05 after Holm\u2019s correction over languages, on "
-        f"{wording.count(min(windows), 'window')} of each)"
-    )
+        return f"({corrected})"
+    return f"beyond those others ({corrected}, on {wording.count(min(windows), 'window')} of each)"
 
 
 def _against_first(found: Mapping[str, Any] | None) -> list[str]:

@@ -310,7 +310,25 @@ def test_silence_is_judged_beyond_others_and_over_all_languages():
     for of in effects.values():
         del of["beyond"]
     shows = neuron_words(found)[0]
-    assert "measurably (p < 0.05 after Holm\u2019s correction over languages), for 0 of 3 languages" in shows
+    assert "measurably (p < 0.05 after Holm\u2019s correction over languages), for 3 of 3 languages" in shows
+    effects["de"]["own"]["change"]["de"]["p_value"] = 0.06
+    assert "for 2 of 3 languages (English and Swahili)" in neuron_words(found)[0]
+
+
+def test_a_language_that_gains_is_not_hurt_because_others_silence_helps_it_more():
+    found = made_analyses.neurons()
+    german = found["silencing"]["dense"]["de"]
+    for code, change in german["own"]["change"].items():
+        change |= {"value": -0.2 if code == "de" else -0.3, "p_value": 0.001}
+    german["others"]["change"]["de"]["value"] = -0.6
+    german["beyond"] |= {"value": 0.4, "p_value": 0.001}
+    assert "for 2 of 3 languages (English and Swahili)" in neuron_words(found)[0]
+
+
+def test_a_language_that_suffers_less_than_another_is_not_hurt_most_of_all():
+    found = made_analyses.neurons()
+    found["silencing"]["dense"]["de"]["own"]["change"]["sw"]["value"] = 0.9
+    assert "for 2 of 3 languages (English and Swahili)" in neuron_words(found)[0]
 
 
 def test_two_analyses_of_neurons_are_told_apart_and_the_untested_one_points_to_the_test(tmp_path):
