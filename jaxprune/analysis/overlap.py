@@ -15,6 +15,8 @@ over N / m independent groups of Hypergeometric(m, n, n'), with mean n n' / m: t
 q = n' / m, and a smaller variance. Over several kernels N, A, B, C and the mean of C are sums, each kernel's mean from
 its own densities: that two runs both spare one kernel more than another is no agreement within any kernel.
 
+The most that IoU can be is that of one set within the other: min(A, B) / max(A, B), 1 for equal numbers.
+
 Shapes: K kernels, R runs.
 """
 
@@ -27,7 +29,7 @@ from jaxtyping import Int64
 
 from jaxprune.analysis.packed_masks import Kernel
 
-_MEASURES = ("kept_iou", "kept_chance", "pruned_iou", "pruned_chance")
+_MEASURES = ("kept_iou", "kept_chance", "kept_most", "pruned_iou", "pruned_chance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Overlap:
         return _ratio(self.both_by_chance, sum(self.kept) - self.both_by_chance)
 
     @property
+    def kept_most(self) -> float | None:
+        """What ``kept_iou`` would be if the run that keeps fewer weights kept none that the other does not."""
+        return _ratio(min(self.kept), max(self.kept))
+
+    @property
     def pruned_iou(self) -> float | None:
         """IoU of the pruned weights; None if neither prunes any."""
         return _ratio(self.weights - sum(self.kept) + self.both, self.weights - self.both)
@@ -67,19 +74,24 @@ class Overlap:
         return _ratio(self.weights - sum(self.kept) + self.both_by_chance, self.weights - self.both_by_chance)
 
     def as_json(self) -> dict[str, float | None]:
-        """Returns the four measures."""
+        """Returns the measures."""
         return {name: getattr(self, name) for name in _MEASURES}
 
 
-def above_chance(iou: float | None, chance: float | None) -> float | None:
-    """Returns how far an IoU is on the way from chance (0) to identical masks (1); None where chance is identity.
+def above_chance(overlap: Mapping[str, float | None]) -> float | None:
+    """Returns how far the kept weights agree, on the way from chance (0) to all that their numbers allow (1).
 
-    It compares pairs of different sparsities, whose chance levels differ. Two sparsities that differ cannot
-    reach 1.
+    It compares pairs of different sparsities, whose levels by chance differ. None where chance allows nothing else, as
+    for a run that keeps everything.
+
+    Args:
+      overlap: an ``Overlap`` as JSON, or means of some.
     """
-    if iou is None or chance is None or chance >= 1:
+    iou, chance, most = (overlap[name] for name in ("kept_iou", "kept_chance", "kept_most"))
+    # Means of equal numbers may differ in the last digit.
+    if iou is None or chance is None or most is None or most - chance < 1e-9:
         return None
-    return (iou - chance) / (1 - chance)
+    return (iou - chance) / (most - chance)
 
 
 def mean_overlap(overlaps: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:

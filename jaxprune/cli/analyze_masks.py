@@ -12,6 +12,7 @@ from jaxprune.studies.mask_numbers import SIDES, concentration, most_pruned
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
 _MOST_HIDDEN = 2
+_COLUMNS = ("kept_iou", "kept_chance", "pruned_iou", "pruned_chance")
 
 
 def command(
@@ -108,7 +109,7 @@ def _channel_table(result: dict[str, Any]) -> Any:
 
 
 def _measures(overlap: dict[str, float | None]) -> list[str]:
-    return ["undefined" if value is None else f"{value:.4f}" for value in overlap.values()]
+    return ["undefined" if value is None else f"{value:.4f}" for value in map(overlap.get, _COLUMNS)]
 
 
 def _concentration(found: dict[str, float] | None) -> str:

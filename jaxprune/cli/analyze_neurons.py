@@ -83,6 +83,8 @@ def command(
 
 def tables(result: dict[str, Any]) -> list[Any]:
     """Returns the models, the languages, and if it was asked for what silencing did."""
+    from jaxprune.studies.silencing_numbers import beyond_others
+
     models = result["neurons"]
     rows = [
         [
@@ -124,15 +126,17 @@ def tables(result: dict[str, Any]) -> list[Any]:
     chosen_on = ", chosen on all windows" if result["silencing"] else ""
     tables.append(console.table(f"Neurons of each language{chosen_on} (in brackets IoU by chance)", columns, rows))
     for label, effects in (result["silencing"] or {}).items():
+        beyond = beyond_others(effects)
         rows = [
-            [silenced, *(["–"] * (1 + len(effects)) if of is None else _silenced(of, list(effects)))]
+            [silenced, *(["–"] * (1 + len(effects)) if of is None else _silenced(of, list(effects))), beyond[silenced]]
             for silenced, of in effects.items()
         ]
         title = (
             f"{label}: change of log perplexity when a language's neurons are silent (in brackets as many others); "
-            "chosen on every other window, judged on the rest"
+            "chosen on every other window, judged on the rest; last, of the silenced language beyond those others, "
+            "with a 95 % interval and p after Holm's correction"
         )
-        tables.append(console.table(title, ["silenced", "neurons", *effects], rows))
+        tables.append(console.table(title, ["silenced", "neurons", *effects, "beyond others"], rows))
     return tables
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxprune.analysis.masks import KernelCounts, count_masks
-from jaxprune.analysis.overlap import CommonCounts, mean_overlap
+from jaxprune.analysis.overlap import CommonCounts, above_chance, mean_overlap
 from jaxprune.analysis.spread import QUANTILES
 from jaxprune.analysis.units import HEADS
 from jaxprune.analysis.zeros import Zeros, summarise
@@ -144,6 +144,11 @@ def _notes(pairs: Sequence[dict[str, Any]], width: int | None) -> Iterator[str]:
     if width is None:
         yield (
             "Attention heads are left out: neither a config.json nor the manifest of any run says how many there are."
+        )
+    if any(above_chance(pair["overall"]) is None for pair in pairs):
+        yield (
+            "A run that keeps every weight has as much in common with any other as by chance: such pairs say nothing "
+            "of how far masks agree, and count in no mean of it."
         )
     if any(found["pruned_iou"] is None for pair in pairs for found in (pair["overall"], *pair["kernels"].values())):
         yield (

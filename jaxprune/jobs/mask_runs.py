@@ -19,6 +19,7 @@ from jaxprune.checkpoints.json_file import read_object
 from jaxprune.checkpoints.masks import MASKS_FILE
 from jaxprune.errors import RequestError
 from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
+from jaxprune.pruning import METHODS
 
 # Of a pattern's blocks, where the method has none of its own.
 _BLOCK_WIDTH = 128
@@ -177,10 +178,14 @@ def describe(reference: str, manifest: Mapping[str, Any]) -> dict[str, tuple[str
 
 def _made_by(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     source, method, pattern = manifest["source"], manifest["method"], manifest["pattern"]
+    # Which weights compete is of the method: Wanda's are those of an output, at the same pattern.
+    within = pattern.get("within")
+    default = METHODS[method["name"]].default_scope if method["name"] in METHODS else None
+    is_usual = within in (None, default)
     made_by: dict[str, tuple[str, Any]] = {
         "model": (str(source["model"]), source["sha256"]),
-        "method": (method["name"], dict(method)),
-        "pattern": (pattern["name"], dict(pattern)),
+        "method": (method["name"] if is_usual else f"{method['name']} within {within}", {**method, "within": within}),
+        "pattern": (pattern["name"], {key: value for key, value in pattern.items() if key != "within"}),
     }
     account = manifest["calibration"]
     if account is None:

@@ -26,6 +26,11 @@ LEAST_TOKENS = 1000
 3 % of the tokens' spread."""
 
 
+LEAST_HALVED = 8
+"""Windows of a language at least, of which one half chooses neurons and the other judges their silence: the interval of
+a mean of fewer than four is too wide to tell anything."""
+
+
 @dataclasses.dataclass(frozen=True)
 class StateInputs:
     """Text for several models.
@@ -155,6 +160,12 @@ def _check_amount(windows: int, length: int, num_leading: int, *, is_halved: boo
         raise RequestError(
             f"{windows} windows of {length} tokens are {windows * (length - num_leading)} for each language, and fewer "
             f"than {LEAST_TOKENS} give no stable estimate; ask for more (--windows) or longer ones (--length)."
+        )
+    if is_halved and windows < LEAST_HALVED:
+        raise RequestError(
+            f"--silence with {windows} windows of each language was asked for: half of them choose the neurons and the "
+            f"others judge, of which it takes four to tell an effect from chance; ask for --windows {LEAST_HALVED} or "
+            "more, or no --silence."
         )
     half = windows // 2
     if is_halved and half * (length - num_leading) < LEAST_TOKENS:

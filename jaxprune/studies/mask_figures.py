@@ -144,7 +144,7 @@ def _group_name(group: Mapping[str, Any]) -> str:
 
 
 def _agreement(overlap: Mapping[str, float | None]) -> float:
-    found = above_chance(overlap["kept_iou"], overlap["kept_chance"])
+    found = above_chance(overlap)
     return np.nan if found is None else found
 
 

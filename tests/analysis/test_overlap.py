@@ -116,7 +116,8 @@ def test_nothing_is_found_where_nothing_is_planted(tmp_path, densities, seed):
     pruned = [found.weights - kept for kept in found.kept]
     assert abs(found.kept_iou - found.kept_chance) < 4 * _deviation(found.weights, *found.kept)
     assert abs(found.pruned_iou - found.pruned_chance) < 4 * _deviation(found.weights, *pruned)
-    assert abs(above_chance(found.kept_iou, found.kept_chance)) < 0.01
+    scale = found.kept_most - found.kept_chance
+    assert abs(above_chance(found.as_json())) < 4 * _deviation(found.weights, *found.kept) / scale
 
 
 @pytest.mark.parametrize("pattern", [(2, 4), (4, 8)])
@@ -140,7 +141,17 @@ def test_identical_masks_agree_wholly(tmp_path):
     found = common(tmp_path, masks, masks).as_json(0, 1)
     for part in ("blocks", "projections", "kernels"):
         assert all(one["kept_iou"] == one["pruned_iou"] == 1 for one in found[part].values())
-    assert above_chance(found["overall"]["kept_iou"], found["overall"]["kept_chance"]) == 1
+    assert above_chance(found["overall"]) == 1
+
+
+@pytest.mark.parametrize("kept", [(0.9, 0.4), (0.3, 0.5)])
+def test_a_mask_within_another_agrees_with_it_wholly(tmp_path, kept):
+    rng = np.random.default_rng(4)
+    scores = rng.random((300, 333))
+    name = "model.layers.0.mlp.up_proj.weight"
+    found = common(tmp_path, *({name: scores < share} for share in kept)).overlap(0, 1)
+    assert found.kept_iou == found.kept_most < 1
+    assert above_chance(found.as_json()) == 1
 
 
 def test_opposite_masks_do_not_agree_at_all(tmp_path):
@@ -155,8 +166,9 @@ def test_where_nothing_is_pruned_overlap_of_the_pruned_is_undefined(tmp_path):
     counts = common(tmp_path, dense, dense, half)
     both = counts.overlap(0, 1)
     assert (both.kept_iou, both.kept_chance, both.pruned_iou, both.pruned_chance) == (1, 1, None, None)
-    assert above_chance(both.kept_iou, both.kept_chance) is None
     one = counts.overlap(0, 2)
+    assert above_chance(both.as_json()) is None
+    assert above_chance(one.as_json()) is None
     assert one.kept_iou == pytest.approx(one.kept_chance) == 1 - counts.sparsity(2)
     assert (one.pruned_iou, one.pruned_chance) == (0, 0)
     assert (counts.sparsity(0), counts.sparsity(2)) == (0, 1 - one.both / one.weights)

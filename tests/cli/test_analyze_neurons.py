@@ -53,7 +53,7 @@ def test_tables_and_files_for_a_person(capsys, tmp_path, tiny, pruned, texts):
     assert done.status == 0, done.err
     lines = [line.split() for line in done.out.splitlines()]
     assert [line[0] for line in lines if line and line[0] in ("dense", "magnitude")] == ["dense", "magnitude"]
-    assert ["silenced", "neurons", "de", "sw"] in lines
+    assert ["silenced", "neurons", "de", "sw", "beyond", "others"] in lines
     assert done.out.count("are silent") == 2
     assert "standard error" in done.out
     told = " ".join(done.out.split())
@@ -83,6 +83,7 @@ def test_wrong_requests_end_with_2_and_a_sentence(capsys, tmp_path, tiny, pruned
         ([tiny], ["--texts", "tokens:a.npy"], "has no languages"),
         ([tiny], ["--texts", "nonsense"], "nonsense"),
         ([tiny], ["--windows", 15], "15 windows of 64 tokens are 945 for each language, and fewer than 1000"),
+        ([tiny], ["--silence", "--windows", 7, "--length", 512], "it takes four to tell an effect from chance"),
         ([tiny], ["--silence"], "8 windows are 504 tokens of each language, fewer than 1000; ask for more (--windows)"),
         ([tiny], ["--windows", 0], "--windows is 0"),
         ([tiny], ["--filter-rate", 1], "--filter-rate is 1.0; give 0 or more and less than 1"),

@@ -113,12 +113,13 @@ def test_dense_and_pruned_at_nothing_are_the_same(tmp_path):
     found = analyze_masks(open_runs(references), out=tmp_path / "out")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     a_b, a_c, b_c = (pair["overall"] for pair in found["overlap"]["pairs"])
-    assert a_b == {"kept_iou": 1.0, "kept_chance": 1.0, "pruned_iou": None, "pruned_chance": None}
+    assert a_b == {"kept_iou": 1.0, "kept_chance": 1.0, "kept_most": 1.0, "pruned_iou": None, "pruned_chance": None}
     assert a_c == b_c
     assert [run["sparsity"] for run in found["runs"][:2]] == [0, 0]
     assert found["zeros"]["a"] == found["zeros"]["b"]
     assert found["runs"][0]["concentration"] == {"query_heads": None, "key_value_heads": None, "neurons": None}
-    heads, undefined = found["notes"]
+    heads, everything, undefined = found["notes"]
+    assert "A run that keeps every weight" in everything
     assert "Attention heads are left out" in heads
     assert "undefined (null)" in undefined
 

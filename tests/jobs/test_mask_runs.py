@@ -1,6 +1,7 @@
 """Which runs may be compared, and how they are told apart."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,19 @@ def test_methods_patterns_models_and_texts_are_told_apart(tmp_path):
     assert changed == [("method",), ("pattern",), ("model",), ("texts",), ("method", "languages", "texts", "seed")]
     assert name_runs([runs[0], runs[4]]) == ["8 x 64 of sample", "8 x 64 of mc4"]
     assert name_runs([runs[0], runs[5]])[1] == "no calibration · magnitude · no calibration · no calibration"
+
+
+def test_which_weights_compete_is_of_the_method(tmp_path):
+    of = {"languages": {"de": 8}}
+    folders = write(tmp_path, a=of, b={**of, "method": "sparsegpt"}, c=of)
+    for folder, within in zip(folders, ("output", "block", "kernel"), strict=True):
+        path = Path(folder) / "jaxprune" / "manifest.json"
+        told = json.loads(path.read_text())
+        told["pattern"]["within"] = within
+        path.write_text(json.dumps(told))
+    runs = open_runs(folders)
+    assert differences(runs[0], runs[1]) == differences(runs[0], runs[2]) == ("method",)
+    assert name_runs(runs) == ["wanda", "sparsegpt", "wanda within kernel"]
 
 
 def test_runs_are_named_as_the_analyses_of_hidden_states_name_models(tmp_path):

@@ -44,7 +44,7 @@ def test_each_pair_stands_in_two_cells(drawn):
     labels = [run["label"] for run in result["runs"]]
     expected = {}
     for pair in result["overlap"]["pairs"]:
-        level = above_chance(pair["overall"]["kept_iou"], pair["overall"]["kept_chance"])
+        level = above_chance(pair["overall"])
         if level is not None:
             a, b = labels.index(pair["a"]), labels.index(pair["b"])
             expected |= {(a, b): f"{level:.2f}", (b, a): f"{level:.2f}"}
@@ -61,7 +61,7 @@ def test_projections_are_compared_group_by_group(drawn):
     assert axes.get_yticklabels()[0].get_text() == "differ in seed (2 pairs)"
     assert [label.get_text() for label in axes.get_xticklabels()] == list(groups[0]["projections"])
     one = groups[1]["projections"]["v_proj"]
-    assert texts(axes)[2, 1] == f"{above_chance(one['kept_iou'], one['kept_chance']):.2f}"
+    assert texts(axes)[2, 1] == f"{above_chance(one):.2f}"
 
 
 def test_lines_go_through_the_values_and_chance_is_marked(drawn):

@@ -119,12 +119,25 @@ def _section(of: Told) -> Section:
 
 def _source(kind: str, result: Mapping[str, Any]) -> str:
     if kind == MASKS:
-        return f"Prunings: {', '.join(run['label'] for run in result['runs'])}."
+        return f"Prunings{_in_common(result['runs'])}: {', '.join(run['label'] for run in result['runs'])}."
+    pruned = [model["pruned"] for model in result["models"] if model["pruned"] is not None]
     tokens = {code: of["tokens"] if kind == NEURONS else result["tokens"][code] for code, of in _languages(result)}
     return (
-        f"Models: {', '.join(model['label'] for model in result['models'])}. Text: {result['texts']}, "
-        f"{min(tokens.values()):,} tokens or more of each of {', '.join(tokens)}."
+        f"Models{_in_common(pruned)}: {', '.join(model['label'] for model in result['models'])}. "
+        f"Text: {result['texts']}, {min(tokens.values()):,} tokens or more of each of {', '.join(tokens)}."
     )
+
+
+def _in_common(prunings: Sequence[Mapping[str, Any]]) -> str:
+    """Returns what their names leave out, as all were made in the same way."""
+    if len(prunings) < 2:
+        return ""
+    same = [
+        str(prunings[0][factor])
+        for factor in ("languages", "method", "pattern", "seed", "texts")
+        if len({pruned.get(factor) for pruned in prunings}) == 1 and prunings[0].get(factor)
+    ]
+    return f" (pruned alike: {', '.join(dict.fromkeys(same))})" if same else ""
 
 
 def _languages(result: Mapping[str, Any]) -> list[tuple[str, Any]]:

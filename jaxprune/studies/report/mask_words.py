@@ -19,6 +19,7 @@ _FACTORS = {
     "texts": "the text",
     "model": "the model",
 }
+_COLUMNS = ("kept_iou", "kept_chance", "pruned_iou", "pruned_chance")
 # Fewer comparisons say nothing of a rule.
 _FEWEST = 4
 
@@ -79,7 +80,7 @@ def mask_table(result: Mapping[str, Any]) -> Table:
         [
             ", ".join(group["differ"]) or "nothing",
             str(group["pairs"]),
-            *(NOTHING if value is None else f"{value:.4f}" for value in group["overall"].values()),
+            *(NOTHING if value is None else f"{value:.4f}" for value in map(group["overall"].get, _COLUMNS)),
         ]
         for group in result["overlap"]["groups"]
     ]
@@ -91,7 +92,7 @@ def _agreements(result: Mapping[str, Any], differ: str, setting: tuple[str, ...]
     settings = {run["label"]: _setting(run) for run in result["runs"]}
     for pair in result["overlap"]["pairs"]:
         if pair["differ"] == [differ] and setting in (None, settings[pair["a"]]):
-            agreement = above_chance(pair["overall"]["kept_iou"], pair["overall"]["kept_chance"])
+            agreement = above_chance(pair["overall"])
             if agreement is not None:
                 yield agreement
 

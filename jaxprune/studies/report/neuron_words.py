@@ -9,6 +9,7 @@ from jaxprune.studies import wording
 from jaxprune.studies.comparisons import ALPHA
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.report.table import NOTHING, Table
+from jaxprune.studies.silencing_numbers import beyond_others
 
 
 def neuron_words(result: Mapping[str, Any], *, silenced_in: str = "") -> tuple[str, str]:
@@ -83,16 +84,18 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
                 if of is None
                 else [f"{of['own']['neurons']:,}", *(_change(of, code) for code in languages)]
             ),
+            beyond,
         ]
         for label, effects in (result["silencing"] or {}).items()
-        for silenced, of in effects.items()
+        for (silenced, of), beyond in zip(effects.items(), beyond_others(effects).values(), strict=True)
     ]
     if rows:
         title = (
             "Silenced neurons, chosen on every other window and judged on the rest: change of log perplexity in nats a "
-            "token (in brackets: as many others)"
+            "token (in brackets: as many others); last, of the silenced language beyond those others, with a 95 % "
+            "interval and p after Holm's correction over the languages of a model"
         )
-        tables.append(Table(title, ["model", "neurons", *languages], rows))
+        tables.append(Table(title, ["model", "neurons", *languages, "beyond others"], rows))
     return tables
 
 

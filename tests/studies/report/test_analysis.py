@@ -281,8 +281,8 @@ def test_a_language_without_neurons_is_silenced_nowhere():
     found["silencing"]["de · wanda"] = dict.fromkeys(found["silencing"]["de · wanda"])
     assert neuron_words(found)[0].endswith("for 2 of 2 languages (German and English).")
     rows = neuron_tables(found)[1].rows
-    assert rows[2] == ["dense · sw silenced", *["–"] * 4]
-    assert rows[3][1:] == ["–"] * 4
+    assert rows[2] == ["dense · sw silenced", *["–"] * 5]
+    assert rows[3][1:] == ["–"] * 5
 
 
 @pytest.mark.parametrize("change", [0.0, -0.4])
@@ -385,6 +385,14 @@ def test_what_cannot_be_drawn_or_is_no_number_is_left_out(tmp_path, result):
     sections, [problem] = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
     assert not sections
     assert "is not what jaxprune analyze subspaces writes" in problem
+
+
+def test_what_all_prunings_share_is_told_though_their_names_leave_it_out(tmp_path):
+    folder = tmp_path / "analysis" / "subspaces"
+    folder.mkdir(parents=True)
+    (folder / "subspaces.json").write_text(json.dumps(made_analyses.subspaces()))
+    [section], _ = analysis_sections(read_analyses(tmp_path), tmp_path, "a-model")
+    assert section.source.startswith("Models (pruned alike: wanda, 0.5, seed 0): dense, en · wanda, de · wanda. Text:")
 
 
 def test_analyses_of_another_model_are_left_out_and_deep_folders_are_found(tmp_path):
