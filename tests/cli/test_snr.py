@@ -55,6 +55,18 @@ def test_json_has_every_number(capsys, tiny, pruned, texts):
         for block in of_language["blocks"]:
             assert block["snr_db"] == pytest.approx(-10 * math.log10(block["relative_error"]))
             assert block["median_token_snr_db"] == pytest.approx(block["snr_db"], abs=3)
+            by_window = block["by_window"]
+            assert {name: len(values) for name, values in by_window.items()} == {
+                "signal": 3,
+                "noise": 3,
+                "median_db": 3,
+            }
+            ratio = sum(by_window["signal"]) / sum(by_window["noise"])
+            assert block["snr_db"] == pytest.approx(10 * math.log10(ratio))
+            assert block["median_token_snr_db"] == pytest.approx(np.mean(by_window["median_db"]))
+            for value, interval in (("snr_db", "interval_db"), ("median_token_snr_db", "median_token_interval_db")):
+                low, high = block[interval]
+                assert low < block[value] < high
 
 
 def test_a_table_by_depth_and_a_figure(capsys, tmp_path, tiny, pruned, texts):
@@ -81,7 +93,8 @@ def test_a_model_and_itself_show_no_change(capsys, tiny, texts):
     block = found["languages"]["de"]["blocks"][0]
     assert block == {
         "snr_db": None, "relative_error": 0.0, "mean_squared_error": 0.0, "identical": True,
-        "median_token_snr_db": None,
+        "interval_db": None, "median_token_snr_db": None, "median_token_interval_db": None,
+        "by_window": {"signal": block["by_window"]["signal"], "noise": [0.0] * 3, "median_db": [None] * 3},
     }  # fmt: skip
     assert found["weights"]["overall"]["identical"]
 
