@@ -11,6 +11,7 @@ from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.windows import Windows
 from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, ModelDistortion, add_up
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.snr import PASSES, signal_to_noise
 from jaxprune.evaluation.snr_intervals import energy_interval_db, mean_interval
 from jaxprune.jobs.shared_text import prepare_shared_windows
@@ -76,7 +77,7 @@ def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Map
         },
         "languages": {
             language: {
-                "blocks": [_of_block(of, index) for index in range(len(of.blocks))],
+                "blocks": _of_blocks(of),
                 "linears": {name: _measures(linear) for name, linear in of.linears.items()},
                 "tokens": of.tokens,
                 "windows": of.windows,
@@ -86,15 +87,30 @@ def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Map
     }
 
 
-def _of_block(of: LanguageDistortion, index: int) -> dict[str, Any]:
-    by_window = of.by_window
-    return {
-        **_measures(of.blocks[index]),
-        "interval_db": energy_interval_db(by_window.signal_LN[index], by_window.noise_LN[index]),
-        "median_token_snr_db": finite(of.median_tokens_db[index]),
-        "median_token_interval_db": mean_interval(by_window.median_db_LN[index]),
-        "by_window": {name: values_LN[index] for name, values_LN in window_numbers(of).items()},
-    }
+def energy_intervals(of: LanguageDistortion) -> list[Interval | None]:
+    """Returns the 95 % intervals, for other windows, of the ratios of each block's output, in dB."""
+    return [
+        energy_interval_db(*of_block) for of_block in zip(of.by_window.signal_LN, of.by_window.noise_LN, strict=True)
+    ]
+
+
+def median_intervals(of: LanguageDistortion) -> list[Interval | None]:
+    """Returns the same of the ratios of the median token."""
+    return [mean_interval(median_N) for median_N in of.by_window.median_db_LN]
+
+
+def _of_blocks(of: LanguageDistortion) -> list[dict[str, Any]]:
+    energies, medians, by_window = energy_intervals(of), median_intervals(of), window_numbers(of)
+    return [
+        {
+            **_measures(block),
+            "interval_db": energies[index],
+            "median_token_snr_db": finite(of.median_tokens_db[index]),
+            "median_token_interval_db": medians[index],
+            "by_window": {name: of_blocks[index] for name, of_blocks in by_window.items()},
+        }
+        for index, block in enumerate(of.blocks)
+    ]
 
 
 def window_numbers(of: LanguageDistortion) -> dict[str, list[list[float | None]]]:

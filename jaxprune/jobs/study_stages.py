@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
-from jaxprune.evaluation.distortion import Distortion, WindowDistortion, add_up
-from jaxprune.evaluation.snr_intervals import energy_interval_db, mean_interval
+from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, add_up
+from jaxprune.evaluation.snr_intervals import energy_interval_db
 from jaxprune.jobs import evaluate, perplexity, snr
 from jaxprune.jobs.study_inputs import Inputs
 from jaxprune.tasks.items import content_digest
@@ -85,7 +85,7 @@ def _snr(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
             **_by_block(of.blocks),
             "last": of.blocks[-1].snr_db,
             "median_tokens": _numbered(of.median_tokens_db),
-            "intervals": _intervals(of.by_window),
+            "intervals": _intervals(of),
             "windows": of.windows,
             "by_window": {
                 name: {str(index): of_block for index, of_block in enumerate(by_block)}
@@ -101,14 +101,14 @@ def _snr(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
     return Measured({"snr": {"languages": languages, "weights": _by_block(found.blocks)}}, {})
 
 
-def _intervals(of: WindowDistortion) -> dict[str, Any]:
+def _intervals(of: LanguageDistortion) -> dict[str, Any]:
     """Returns those for other windows, under the names of the ratios that they are of."""
-    energies = [energy_interval_db(*of_block) for of_block in zip(of.signal_LN, of.noise_LN, strict=True)]
+    energies, by_window = snr.energy_intervals(of), of.by_window
     return {
         "blocks": {str(index): interval for index, interval in enumerate(energies)},
-        "overall": energy_interval_db(of.signal_LN.sum(axis=0), of.noise_LN.sum(axis=0)),
+        "overall": energy_interval_db(by_window.signal_LN.sum(axis=0), by_window.noise_LN.sum(axis=0)),
         "last": energies[-1],
-        "median_tokens": {str(index): mean_interval(median_N) for index, median_N in enumerate(of.median_db_LN)},
+        "median_tokens": {str(index): interval for index, interval in enumerate(snr.median_intervals(of))},
     }
 
 
