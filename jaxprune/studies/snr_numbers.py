@@ -12,13 +12,13 @@ there is none either: all of them are known, so their ratio is exact.
 Shapes: S seeds of a calibration, N windows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxprune.evaluation.intervals import Interval
-from jaxprune.evaluation.seeds import difference_over_seeds
+from jaxprune.evaluation.seeds import Part, criterion_over_seeds, pool_spread
 from jaxprune.evaluation.snr_intervals import linearised_db
 from jaxprune.studies import wording
 from jaxprune.studies.config import StudyConfig
@@ -37,28 +37,34 @@ class Ratio(NamedTuple):
     interval: Interval | None
 
 
-ReadRatio = Callable[[Cell, str, str | None], Ratio | None]
-"""Gives the ratio of a cell in a language: of one block's output by its number, or of all blocks."""
+Cells = Mapping[str, Cell]
+"""Those of one setting, by calibration."""
+
+ReadRatio = Callable[[Cells, str, str, str | None], Ratio | None]
+"""Gives the ratio of a calibration in a language: of one block's output by its number, or of all blocks."""
 
 
-def energy(cell: Cell, language: str, block: str | None = None) -> Ratio | None:
+def energy(cells: Cells, calibration: str, language: str, block: str | None = None) -> Ratio | None:
     """Returns the ratio of the energies of all tokens; None where there is no number, or nothing changed.
 
     Args:
+      cells: of the setting, which show together what a seed changes.
       block: whose output; None: of all blocks together.
     """
-    db = cell.average("snr", "languages", language, *(("overall",) if block is None else ("blocks", block)))
-    return None if db is None else Ratio(db, _interval(_pool(cell, language, block, _energies)))
+    path = ("overall",) if block is None else ("blocks", block)
+    db = cells[calibration].average("snr", "languages", language, *path)
+    return None if db is None else Ratio(db, _interval(cells, calibration, language, block, _energies))
 
 
-def median_token(cell: Cell, language: str, block: str | None = None) -> Ratio | None:
+def median_token(cells: Cells, calibration: str, language: str, block: str | None = None) -> Ratio | None:
     """Returns the ratio of the median token, the mean over windows; None where there is no number, or nothing changed.
 
     Args:
+      cells: of the setting, which show together what a seed changes.
       block: whose output; None: the mean over blocks, None if one of them did not change.
     """
-    db = median_token_db(cell, language, block)
-    return None if db is None else Ratio(db, _interval(median_token_scores(cell, language, block)))
+    db = median_token_db(cells[calibration], language, block)
+    return None if db is None else Ratio(db, _interval(cells, calibration, language, block, _medians))
 
 
 def median_token_db(cell: Cell, language: str, block: str | None = None) -> float | None:
@@ -140,8 +146,18 @@ def _by_window(of: Any, name: str, block: str | None, over_blocks: Callable[...,
     return over_blocks(values_LN, axis=0)
 
 
-def _interval(scores: Scores | None) -> Interval | None:
-    """Returns that of a mean over seeds and windows, as those of perplexity are made."""
+def _interval(
+    cells: Cells, calibration: str, language: str, block: str | None, of_windows: _OfWindows
+) -> Interval | None:
+    """Returns that of a mean over seeds and windows: Student's, with the variances of both added up.
+
+    What a seed changes is taken from all calibrations of the setting, as comparisons take it: of the many ratios of a
+    figure, some of a calibration's own two seeds always lie close together by luck, and others far apart.
+    """
+    scores = _pool(cells[calibration], language, block, of_windows)
     if scores is None:
         return None
-    return difference_over_seeds(scores.totals_SN, 0 * scores.totals_SN[:1], scores.counts_N).interval
+    known = [of for cell in cells.values() if (of := _pool(cell, language, block, of_windows)) is not None]
+    part = Part(1.0, scores.totals_SN, 0 * scores.totals_SN[:1], scores.counts_N)
+    spread = pool_spread(of.by_seed for of in known)
+    return criterion_over_seeds([part], spread=spread, is_second_dense=True).interval

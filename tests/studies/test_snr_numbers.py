@@ -34,16 +34,16 @@ def forget_windows(made):
             del of["windows"], of["by_window"]
 
 
-def german(made, folder):
+def cells_of(made, folder):
     [cells] = read_measured(made.read(folder)).cells.values()
-    return cells["de"]
+    return cells
 
 
-def by_hand(made, measure, block):
-    """Returns by seed and window what the mean is of: medians, or jackknife pseudo-values of the ratio in dB."""
+def by_hand(made, calibration, measure, block):
+    """Returns, of German, by seed and window what the mean is of: medians, or jackknife pseudo-values of the ratio."""
     rows = []
     for seed in (0, 1, 2):
-        by_window = of_language(made, f"wanda_0.5_de_seed{seed}", "de")["by_window"]
+        by_window = of_language(made, f"wanda_0.5_{calibration}_seed{seed}", "de")["by_window"]
         signal, noise, median = (
             np.array([by_window[name][block]] if block else [*by_window[name].values()])
             for name in ("signal", "noise", "median_db")
@@ -61,12 +61,14 @@ def by_hand(made, measure, block):
 @pytest.mark.parametrize("block", [None, "4"])
 def test_ratios_are_means_over_seeds_with_the_variances_of_windows_and_of_seeds(tmp_path, measure, block):
     made = study()
-    found = READERS[measure](german(made, tmp_path / "out"), "de", block)
-    rows = by_hand(made, measure, block)
+    found = READERS[measure](cells_of(made, tmp_path / "out"), "de", "de", block)
+    rows = by_hand(made, "de", measure, block)
     of_windows = np.var(rows.mean(axis=0), ddof=1) / rows.shape[1]
-    of_seeds = np.var(rows.mean(axis=1), ddof=1) / 3
+    # As all four calibrations show it, with two degrees of freedom each.
+    spread = [np.var(by_hand(made, of, measure, block).mean(axis=1), ddof=1) for of in MIXTURES]
+    of_seeds = np.mean(spread) / 3
     total = of_windows + of_seeds
-    freedom = total**2 / (of_windows**2 / (rows.shape[1] - 1) + of_seeds**2 / 2)
+    freedom = total**2 / (of_windows**2 / (rows.shape[1] - 1) + of_seeds**2 / 8)
     half = scipy.stats.t.ppf(0.975, freedom) * total**0.5
     assert found.db == pytest.approx(rows.mean(), abs=1e-3)
     assert found.interval == pytest.approx((found.db - half, found.db + half), abs=0.03 * half)
@@ -90,7 +92,7 @@ def test_without_all_windows_there_is_a_number_and_no_interval(tmp_path, measure
         of["by_window"]["noise"]["4"] = [0.0] * 10
         of["by_window"]["median_db"]["4"] = [None] * 10
         of["blocks"]["4"] = of["median_tokens"]["4"] = None
-    found = READERS[measure](german(made, tmp_path / "out"), "de", "4")
+    found = READERS[measure](cells_of(made, tmp_path / "out"), "de", "de", "4")
     assert found.db == pytest.approx(19, abs=0.2)
     assert found.interval is None
 
@@ -175,7 +177,7 @@ def test_tables_figures_and_json_have_the_intervals(tmp_path):
         for panel, own in zip(panels, (False, True), strict=True):
             assert what in panel.title
             for language, of_blocks in panel.intervals.items():
-                wanted = [reader(cells[language if own else "en"], language, str(i)) for i in range(6)]
+                wanted = [reader(cells, language if own else "en", language, str(i)) for i in range(6)]
                 assert [(db, i) for db, i in zip(panel.decibels[language], of_blocks, strict=True)] == wanted
 
 

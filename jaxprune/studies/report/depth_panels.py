@@ -50,7 +50,7 @@ def _bands(summary: Summary, panels: list[Panel]) -> str:
 
 
 def _panels(summary: Summary, setting: Setting, what: str, read: ReadRatio) -> list[Panel]:
-    measured = summary.measured
+    measured, cells = summary.measured, summary.measured.cells[setting]
     own = {language: alone(measured, language) for language in measured.languages}
     wanted = {
         f"calibrated on English ({summary.english})": dict.fromkeys(measured.languages, summary.english),
@@ -61,8 +61,9 @@ def _panels(summary: Summary, setting: Setting, what: str, read: ReadRatio) -> l
         decibels: dict[str, list[float]] = {}
         intervals: dict[str, list[tuple[float, float] | None]] = {}
         for language, calibration in calibration_of.items():
-            cell = measured.cells[setting].get(calibration or "")
-            found = [] if cell is None else [read(cell, language, block) for block in blocks(cell, language)]
+            if calibration is None or calibration not in cells:
+                continue
+            found = [read(cells, calibration, language, block) for block in blocks(cells[calibration], language)]
             if any(found):
                 # No number is written where nothing changed.
                 decibels[language] = [math.inf if ratio is None else ratio.db for ratio in found]

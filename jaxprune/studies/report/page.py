@@ -162,8 +162,8 @@ def methods_text(summary: Summary) -> list[str]:
             "runs its own hidden states. That of the median token is the median of the ratios of a window's tokens, as "
             "the mean over windows (and over blocks, where they are together); findings rest on it, because a few "
             "tokens with huge activations decide the ratio of all tokens' energies. 95 % intervals are for other "
-            "windows and, of several seeds, for other seeds, as those of perplexity; a ratio of weights is exact, as "
-            "all of them are known."
+            "windows and, of several seeds, for other seeds, whose spread is taken from all calibrations together; a "
+            "ratio of weights is exact, as all of them are known."
         )
     tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
     if tasks:

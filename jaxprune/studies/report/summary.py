@@ -150,7 +150,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
                         language: {source: _value(source, scores) for source, scores in of.items()}
                         for language, of in cell.scores.items()
                     },
-                    "snr": _snr(cell, measured.languages),
+                    "snr": _snr(cells, name, measured.languages),
                     "seconds": cell.average("seconds", "prune"),
                     "peak_bytes": cell.largest("peak_bytes"),
                     "model_bytes": cell.average("model_bytes"),
@@ -232,15 +232,15 @@ def _value(source: str, scores: Scores) -> dict[str, Any]:
     return values
 
 
-def _snr(cell: Cell, languages: Sequence[str]) -> dict[str, Any]:
+def _snr(cells: Mapping[str, Cell], calibration: str, languages: Sequence[str]) -> dict[str, Any]:
     """Returns the ratios in dB: of weights, which has no interval as it is exact, and of activations by language."""
     found: dict[str, dict[str, Any]] = {}
     for language in languages:
         for name, read in (("median_token", median_token), ("energy", energy)):
-            ratio = read(cell, language)
+            ratio = read(cells, calibration, language)
             if ratio is not None:
                 found.setdefault(language, {})[name] = ratio._asdict()
-    return {"weights": cell.average("snr", "weights", "overall"), "languages": found}
+    return {"weights": cells[calibration].average("snr", "weights", "overall"), "languages": found}
 
 
 def _finite(value: Any) -> Any:

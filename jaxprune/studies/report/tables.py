@@ -109,8 +109,8 @@ def _differences(summary: Summary) -> Iterator[Table]:
 
 def _snr(summary: Summary, setting: Setting) -> Iterator[Table]:
     languages, cells = list(summary.measured.languages), summary.measured.cells[setting]
-    medians = {name: [median_token(cell, language) for language in languages] for name, cell in cells.items()}
-    energies = {name: [energy(cell, language) for language in languages] for name, cell in cells.items()}
+    medians = {name: [median_token(cells, name, language) for language in languages] for name in cells}
+    energies = {name: [energy(cells, name, language) for language in languages] for name in cells}
     weights = {name: cell.average("snr", "weights", "overall") for name, cell in cells.items()}
     rows = [[name, *map(_ratio, found)] for name, found in medians.items() if any(found)]
     if rows:
