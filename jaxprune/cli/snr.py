@@ -46,8 +46,9 @@ def command(
 
     10 dB: the change has a tenth of the energy of what was there; 20 dB: a hundredth. Each model runs its own hidden
     states through its blocks, so that errors add up. In the middle blocks of many models a few tokens with huge
-    activations are nearly all of the energy: --figure and --json also have the median over tokens. --json has every
-    linear besides, given the dense model's inputs.
+    activations are nearly all of the energy, so the median token of each window has a table of its own, as the mean
+    over windows. Intervals are 95 %, for other windows; of weights, which are all known, there is none. --json has
+    every linear besides, given the dense model's inputs, and what each window gave.
 
     [bold]Example:[/]  jaxprune snr sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw --length 512
     """
@@ -80,31 +81,64 @@ def command(
         found = job.snr(*checkpoints, prepared, mesh=chosen, compute_dtype=dtype, on_tokens=bar.advance)
     if figure is not None:
         panels = [
-            Panel("all tokens together", {name: [b.snr_db for b in of.blocks] for name, of in found.languages.items()}),
-            Panel("median token", {name: of.median_tokens_db for name, of in found.languages.items()}),
+            Panel(
+                "all tokens together",
+                {name: [b.snr_db for b in of.blocks] for name, of in found.languages.items()},
+                {name: job.energy_intervals(of) for name, of in found.languages.items()},
+            ),
+            Panel(
+                "median token",
+                {name: of.median_tokens_db for name, of in found.languages.items()},
+                {name: job.median_intervals(of) for name, of in found.languages.items()},
+            ),
         ]
         draw_depth(figure, f"{pruned} against {dense}", panels)
     if json:
         request = {"dense": dense, "pruned": pruned, "texts": texts, "compute_dtype": str(dtype)}
         console.print_json(job.as_json(found, prepared, request))
         return
-    _print_table(f"{pruned} against {dense}: signal-to-noise ratio by block (dB)", found)
+    _print_tables(f"{pruned} against {dense}: signal-to-noise ratio by block (dB)", found)
     if figure is not None:
         console.out.print(f"figure: {figure}", markup=False, highlight=False)
 
 
-def _print_table(title: str, found: Any) -> None:
+def _print_tables(title: str, found: Any) -> None:
     from jaxprune.evaluation.distortion import add_up
+    from jaxprune.jobs import snr as job
 
-    by_block = zip(found.blocks, *(of.blocks for of in found.languages.values()), strict=True)
-    rows = [[str(index), *map(_decibels, row)] for index, row in enumerate(by_block)]
+    languages = found.languages.values()
+    energies = [
+        [f"{_decibels(block)}{_half(interval)}" for block, interval in zip(of.blocks, ends, strict=True)]
+        for of, ends in ((of, job.energy_intervals(of)) for of in languages)
+    ]
+    rows = [[str(index), *row] for index, row in enumerate(zip(map(_decibels, found.blocks), *energies, strict=True))]
     console.out.print(console.table(title, ["block", "weights", *found.languages], rows))
-    medians = [f"{language} {_median(list(of.linears.values()))}" for language, of in found.languages.items()]
+    medians = [
+        [
+            f"{decibels(db, is_unchanged=block.is_identical)}{_half(interval)}"
+            for block, db, interval in zip(of.blocks, of.median_tokens_db, ends, strict=True)
+        ]
+        for of, ends in ((of, job.median_intervals(of)) for of in languages)
+    ]
+    rows = [[str(index), *row] for index, row in enumerate(zip(*medians, strict=True))]
+    console.out.print(console.table("the same of the median token (dB)", ["block", *found.languages], rows))
+    linears = [f"{language} {_median(list(of.linears.values()))}" for language, of in found.languages.items()]
     summary = [
         ["all weights", _decibels(add_up(found.blocks), " dB")],
-        ["linears", f"{', '.join(medians)} (median; each with the dense model's inputs)"],
+        ["linears", f"{', '.join(linears)} (median; each with the dense model's inputs)"],
+        ["intervals", _interval_words(min(of.windows for of in languages))],
     ]
     console.out.print(console.summary(summary))
+
+
+def _half(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ±{(interval[1] - interval[0]) / 2:.2f}"
+
+
+def _interval_words(windows: int) -> str:
+    if windows == 1:
+        return "no interval: measured on 1 window; weights are exact"
+    return f"±: half of the 95 % interval for other windows, of {windows} (its ends: --json); weights are exact"
 
 
 def _decibels(found: Any, unit: str = "") -> str:

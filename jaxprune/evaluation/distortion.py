@@ -2,11 +2,16 @@
 
 https://arxiv.org/abs/2307.02973. The signal is what the dense model has, the noise what the pruned one has less it:
 10 dB is a tenth of the energy, 20 dB a hundredth.
+
+Shapes: L blocks, N windows.
 """
 
 import dataclasses
 import math
 from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Float64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,21 +62,41 @@ def add_up(distortions: Iterable[Distortion]) -> Distortion:
     return sum(distortions, Distortion())
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class WindowDistortion:
+    """What pruning did to the output of each block in each window of text: what intervals over windows are made of.
+
+    Attributes:
+      signal_LN: sum of the squares of what the dense model has.
+      noise_LN: sum of the squares of the changes.
+      median_db_LN: the median of the signal-to-noise ratios of the window's tokens; infinite where more than half of
+        them did not change.
+    """
+
+    signal_LN: Float64[np.ndarray, "L N"]
+    noise_LN: Float64[np.ndarray, "L N"]
+    median_db_LN: Float64[np.ndarray, "L N"]
+
+
 @dataclasses.dataclass(frozen=True)
 class LanguageDistortion:
     """What pruning did to the activations of one language's text.
 
     Attributes:
       blocks: of each block's output, both models going their own way from the embedding on.
-      median_tokens_db: the median of the tokens' own signal-to-noise ratios, of each block's output. A few tokens
-        (often the first) have activations hundreds of times as large as the others' in the middle blocks of many
-        models; they make up most of ``blocks`` there, and nothing of this.
+      by_window: the same, window by window.
+      median_tokens_db: the median of the signal-to-noise ratios of a window's tokens, of each block's output, as the
+        mean over windows. A few tokens (often the first) have activations hundreds of times as large as the others'
+        in the middle blocks of many models; they make up most of ``blocks`` there, and nothing of this. It is not the
+        median of all windows' tokens together, so that no token has to be kept, and windows are what it is a mean of:
+        it has the interval of a mean.
       linears: of the output of each linear, given the dense model's inputs; by the Hugging Face name of its kernel.
       tokens: tokens measured.
       windows: windows measured.
     """
 
     blocks: tuple[Distortion, ...]
+    by_window: WindowDistortion
     median_tokens_db: tuple[float, ...]
     linears: dict[str, Distortion]
     tokens: int

@@ -6,6 +6,8 @@ embedding on, so that errors add up, or are mended.
 
 Shapes: N sequences, B sequences in a microbatch, T tokens, D hidden size, X any width. An axis of 2 holds the squares
 of the signal and of the noise. Squares are float32, added up over a width on the device and in float64 beyond it.
+Of a window, sums and a median are kept for each block and no token, so what is kept is as good as nothing beside the
+hidden states, which lie in files where they are too many.
 """
 
 import functools
@@ -17,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Float32, Int32
+from jaxtyping import Array, Float, Float32, Float64, Int32
 
-from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, ModelDistortion
+from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, ModelDistortion, WindowDistortion
 from jaxprune.hidden_states import half_of_memory
 from jaxprune.microbatches import Microbatch, make_microbatches
 from jaxprune.models.causal_lm import CausalLM, block_section
@@ -64,8 +66,7 @@ def signal_to_noise(
     pruned.embed(read_pruned)
     kernels: list[dict[str, Distortion]] = []
     linears: dict[str, dict[str, Distortion]] = {language: defaultdict(Distortion) for language in windows}
-    blocks: dict[str, list[Distortion]] = {language: [] for language in windows}
-    medians: dict[str, list[float]] = {language: [] for language in windows}
+    by_window = {language: _unknown(model.num_blocks, len(tokens)) for language, tokens in windows.items()}
     for index in range(model.num_blocks):
         section = block_section(index)
         dense_params, pruned_params = (place_params(mesh, read(section)) for read in (read_dense, read_pruned))
@@ -82,18 +83,19 @@ def signal_to_noise(
             on_tokens(batch.num_tokens)
         dense.advance(index, dense_params, on_tokens)
         pruned.advance(index, pruned_params, on_tokens)
-        outputs: dict[str, list[np.ndarray]] = {language: [] for language in windows}
+        done = dict.fromkeys(windows, 0)
         for (batch, dense_BTD), (_, pruned_BTD) in zip(dense.states(), pruned.states(), strict=True):
-            squares = _on_host(mesh, _output_squares(dense_BTD, pruned_BTD))
-            outputs[batch.language].append(_of_sequences(squares, batch))
-        for language, parts in outputs.items():
-            of_tokens = np.concatenate(parts, axis=1)
-            blocks[language].append(_distortion(of_tokens, of_tokens[0].size * model.config.hidden_size))
-            medians[language].append(_median_db(of_tokens))
+            of_tokens = _of_sequences(_on_host(mesh, _output_squares(dense_BTD, pruned_BTD)), batch)
+            start = done[batch.language]
+            done[batch.language] = end = start + of_tokens.shape[1]
+            kept = by_window[batch.language]
+            kept.signal_LN[index, start:end], kept.noise_LN[index, start:end] = of_tokens.sum(axis=2, dtype=np.float64)
+            kept.median_db_LN[index, start:end] = _median_db(of_tokens)
     languages = {
         language: LanguageDistortion(
-            blocks=tuple(blocks[language]),
-            median_tokens_db=tuple(medians[language]),
+            blocks=_blocks(by_window[language], tokens.size * model.config.hidden_size),
+            by_window=by_window[language],
+            median_tokens_db=_means(by_window[language].median_db_LN),
             linears=dict(linears[language]),
             tokens=tokens.size,
             windows=len(tokens),
@@ -170,8 +172,24 @@ def _distortion(squares: Float32[np.ndarray, "2 ..."], count: Any) -> Distortion
     return Distortion(signal, noise, int(count))
 
 
-def _median_db(squares: Float32[np.ndarray, "2 n T"]) -> float:
+def _median_db(squares: Float32[np.ndarray, "2 n T"]) -> Float64[np.ndarray, " n"]:
+    """Returns the median of each sequence's tokens."""
     signal, noise = squares.astype(np.float64)
     ratio = np.divide(signal, noise, where=noise > 0, out=np.full_like(signal, np.inf))
     with np.errstate(divide="ignore"):
-        return float(np.median(10 * np.log10(ratio)))
+        return np.median(10 * np.log10(ratio), axis=1)
+
+
+def _unknown(num_blocks: int, num_windows: int) -> WindowDistortion:
+    return WindowDistortion(*(np.full((num_blocks, num_windows), np.nan) for _ in range(3)))
+
+
+def _blocks(by_window: WindowDistortion, count: int) -> tuple[Distortion, ...]:
+    sums = zip(by_window.signal_LN.sum(axis=1), by_window.noise_LN.sum(axis=1), strict=True)
+    return tuple(Distortion(float(signal), float(noise), count) for signal, noise in sums)
+
+
+def _means(values_LN: Float64[np.ndarray, "L N"]) -> tuple[float, ...]:
+    # A token without any signal is minus infinite, one without noise infinite, and their mean is no number.
+    with np.errstate(invalid="ignore"):
+        return tuple(values_LN.mean(axis=1).tolist())

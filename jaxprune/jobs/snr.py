@@ -10,8 +10,10 @@ from jax.sharding import Mesh
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.data.token_files import TOKENS
 from jaxprune.data.windows import Windows
-from jaxprune.evaluation.distortion import Distortion, ModelDistortion, add_up
+from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, ModelDistortion, add_up
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.snr import PASSES, signal_to_noise
+from jaxprune.evaluation.snr_intervals import energy_interval_db, mean_interval
 from jaxprune.jobs.shared_text import prepare_shared_windows
 from jaxprune.sweep import OnTokens
 
@@ -60,7 +62,11 @@ def snr(
 
 
 def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what ``snr --json`` prints: ``request``, then every number in dB, relative and as a mean square."""
+    """Returns what ``snr --json`` prints: ``request``, then every number in dB, relative and as a mean square.
+
+    The output of each block has 95 % intervals for other windows besides, and what they were made of; weights are all
+    known, so theirs would be of no width.
+    """
     return {
         **request,
         "length": next(iter(windows.values())).tokens_NT.shape[1],
@@ -71,10 +77,7 @@ def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Map
         },
         "languages": {
             language: {
-                "blocks": [
-                    _measures(block) | {"median_token_snr_db": median if math.isfinite(median) else None}
-                    for block, median in zip(of.blocks, of.median_tokens_db, strict=True)
-                ],
+                "blocks": _of_blocks(of),
                 "linears": {name: _measures(linear) for name, linear in of.linears.items()},
                 "tokens": of.tokens,
                 "windows": of.windows,
@@ -82,6 +85,48 @@ def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Map
             for language, of in found.languages.items()
         },
     }
+
+
+def energy_intervals(of: LanguageDistortion) -> list[Interval | None]:
+    """Returns the 95 % intervals, for other windows, of the ratios of each block's output, in dB."""
+    return [
+        energy_interval_db(*of_block) for of_block in zip(of.by_window.signal_LN, of.by_window.noise_LN, strict=True)
+    ]
+
+
+def median_intervals(of: LanguageDistortion) -> list[Interval | None]:
+    """Returns the same of the ratios of the median token."""
+    return [mean_interval(median_N) for median_N in of.by_window.median_db_LN]
+
+
+def _of_blocks(of: LanguageDistortion) -> list[dict[str, Any]]:
+    energies, medians, by_window = energy_intervals(of), median_intervals(of), window_numbers(of)
+    return [
+        {
+            **_measures(block),
+            "interval_db": energies[index],
+            "median_token_snr_db": finite(of.median_tokens_db[index]),
+            "median_token_interval_db": medians[index],
+            "by_window": {name: of_blocks[index] for name, of_blocks in by_window.items()},
+        }
+        for index, block in enumerate(of.blocks)
+    ]
+
+
+def window_numbers(of: LanguageDistortion) -> dict[str, list[list[float | None]]]:
+    """Returns what JSON keeps of single windows: for each block a list of energies, and of medians in dB."""
+    by_window = of.by_window
+    return {
+        name: [[finite(value) for value in values_N] for values_N in values_LN.tolist()]
+        for name, values_LN in (
+            ("signal", by_window.signal_LN), ("noise", by_window.noise_LN), ("median_db", by_window.median_db_LN)
+        )
+    }  # fmt: skip
+
+
+def finite(value: float) -> float | None:
+    """Returns what JSON has for a ratio: nothing where it is infinite, as nothing changed."""
+    return value if math.isfinite(value) else None
 
 
 def _measures(found: Distortion) -> dict[str, float | bool | None]:

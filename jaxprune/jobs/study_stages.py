@@ -1,14 +1,14 @@
 """What is measured of one model of a study: each measure with what it says, and its numbers for single items."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
-from jaxprune.evaluation.distortion import Distortion, add_up
+from jaxprune.evaluation.distortion import Distortion, LanguageDistortion, add_up
+from jaxprune.evaluation.snr_intervals import energy_interval_db
 from jaxprune.jobs import evaluate, perplexity, snr
 from jaxprune.jobs.study_inputs import Inputs
 from jaxprune.tasks.items import content_digest
@@ -85,6 +85,12 @@ def _snr(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
             **_by_block(of.blocks),
             "last": of.blocks[-1].snr_db,
             "median_tokens": _numbered(of.median_tokens_db),
+            "intervals": _intervals(of),
+            "windows": of.windows,
+            "by_window": {
+                name: {str(index): of_block for index, of_block in enumerate(by_block)}
+                for name, by_block in snr.window_numbers(of).items()
+            },
             "linears": {
                 name: {"snr_db": linear.snr_db, "mean_squared_error": linear.mean_squared_error}
                 for name, linear in of.linears.items()
@@ -95,13 +101,23 @@ def _snr(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:
     return Measured({"snr": {"languages": languages, "weights": _by_block(found.blocks)}}, {})
 
 
+def _intervals(of: LanguageDistortion) -> dict[str, Any]:
+    """Returns those for other windows, under the names of the ratios that they are of."""
+    energies, by_window = snr.energy_intervals(of), of.by_window
+    return {
+        "blocks": {str(index): interval for index, interval in enumerate(energies)},
+        "overall": energy_interval_db(by_window.signal_LN.sum(axis=0), by_window.noise_LN.sum(axis=0)),
+        "last": energies[-1],
+        "median_tokens": {str(index): interval for index, interval in enumerate(snr.median_intervals(of))},
+    }
+
+
 def _by_block(blocks: tuple[Distortion, ...]) -> dict[str, Any]:
     return {"blocks": _numbered([block.snr_db for block in blocks]), "overall": add_up(blocks).snr_db}
 
 
 def _numbered(values: Any) -> dict[str, float | None]:
-    # Infinite where nothing changed, for which JSON has no number.
-    return {str(index): value if math.isfinite(value) else None for index, value in enumerate(values)}
+    return {str(index): snr.finite(value) for index, value in enumerate(values)}
 
 
 def _tasks(inputs: Inputs, model: Checkpoint, start_bar: StartBar) -> Measured:

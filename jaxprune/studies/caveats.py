@@ -9,6 +9,7 @@ from jaxprune.studies.measured import PERPLEXITY, Measured
 from jaxprune.studies.results import StudyResults
 
 _FEW_WINDOWS = 32
+_FEW_SNR_WINDOWS = 8
 _FEW_SEEDS = 3
 _SHOWN = 8
 
@@ -65,6 +66,17 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
             f"Perplexity rests on {wording.count(perplexity.windows, 'window')} of {perplexity.length} tokens a "
             "language: "
             "enough to show large differences, not small ones."
+        )
+    ratios = config.evaluation.snr
+    if ratios is not None and ratios.windows < _FEW_SNR_WINDOWS:
+        yield (
+            f"Signal-to-noise ratios rest on {wording.count(ratios.windows, 'window')} of {ratios.length} tokens a "
+            "language: "
+            + (
+                "they have no intervals, and other text may well say otherwise."
+                if ratios.windows == 1
+                else "their intervals are wide, and differences between calibrations that are within them say nothing."
+            )
         )
     yield from _chance(measured, study)
     texts = {part.texts for part in (config.calibration, perplexity, config.evaluation.snr) if part is not None}

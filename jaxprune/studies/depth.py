@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxprune.errors import RequestError
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.studies.colours import PALETTE, language_colours
 from jaxprune.studies.figure_files import KINDS, save_figure
 from jaxprune.studies.heatmap import require_matplotlib
@@ -40,10 +41,12 @@ class Panel:
     Attributes:
       title: what its numbers are.
       decibels: by language, of each block; infinite where nothing changed.
+      intervals: by language, of each block, drawn as a band; None where there is none.
     """
 
     title: str
     decibels: Mapping[str, Sequence[float]]
+    intervals: Mapping[str, Sequence[Interval | None]] = dataclasses.field(default_factory=dict)
 
 
 def draw_depth(path: Path, title: str, panels: Sequence[Panel]) -> None:
@@ -80,6 +83,10 @@ def depth_figure(title: str, panels: Sequence[Panel]) -> Any:
                 markersize=4,
                 linewidth=1.4,
             )
+            ends = [interval or (np.nan, np.nan) for interval in panel.intervals.get(language, ())]
+            if ends:
+                low, high = np.transpose(ends)
+                axes.fill_between(range(len(ends)), low, high, color=colours[language], alpha=0.15, linewidth=0.5)
         axes.set_xlabel("block")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(panel.title, fontsize=10)

@@ -7,17 +7,18 @@ measured, or too little to tell, is not judged.
 import dataclasses
 import itertools
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import scipy.stats
 
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA, Comparison, compare, corrected, spread_among
+from jaxprune.studies.comparisons import ALPHA, Comparison, Difference, compare, corrected, spread_among
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.findings import unit
-from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting
+from jaxprune.studies.measured import PERPLEXITY, Cell, Measure, Measured, Setting
+from jaxprune.studies.own_language import Case, count_cases, name_cases, name_settings, own_cases
+from jaxprune.studies.snr_numbers import energy_db, median_token_db, median_token_scores
 
 Verdict = Literal["shown", "partly shown", "not shown", "cannot be judged"]
 _MOST = 0.75
@@ -44,73 +45,119 @@ class Finding:
 def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) -> tuple[Finding, ...]:
     """Judges the published findings by a study."""
     return (
-        _best_for_itself(
-            measured,
-            "Calibrating on the target language gives the lowest perplexity.",
-            lambda cell, language: _perplexity(cell, language),
-            comparisons,
-        ),
-        _best_for_itself(
-            measured,
-            "Calibrating on the target language gives the highest signal-to-noise ratio.",
-            lambda cell, language: _negative(cell.average("snr", "languages", language, "overall")),
-            (),
-        ),
+        _lowest_perplexity(measured, comparisons),
+        _highest_snr(measured, _english(measured, comparisons)),
         *_carries_over(measured, comparisons),
         _mixtures(comparisons, measured),
         _methods(measured),
     )
 
 
-def _perplexity(cell: Cell, language: str) -> float | None:
-    scores = cell.scores.get(language, {}).get(PERPLEXITY)
-    return None if scores is None else scores.mean
+def _english(measured: Measured, comparisons: tuple[Comparison, ...]) -> str | None:
+    """Returns the baseline of the study's comparisons, or of one without any what calibrates with English alone."""
+    return next((found.baseline for found in comparisons if found.against == "english"), alone(measured, "en"))
+
+
+def _lowest_perplexity(measured: Measured, comparisons: tuple[Comparison, ...]) -> Finding:
+    def loss(cell: Cell, language: str) -> float | None:
+        scores = cell.scores.get(language, {}).get(PERPLEXITY)
+        return None if scores is None else scores.mean
+
+    told: list[str] = []
+    against = _target_against_english(comparisons, measured, PERPLEXITY)
+    if against:
+        better, worse = _significant(against)
+        told.append(
+            f"Against English, {better} of {len(against)} are measurably better and {worse} measurably worse (Holm "
+            "over the languages)"
+        )
+    claim = "Calibrating on the target language gives the lowest perplexity."
+    return _best_for_itself(claim, own_cases(measured, loss), told)
+
+
+def _highest_snr(measured: Measured, english: str | None) -> Finding:
+    """Judges by the median token, which no few tokens decide, and says where the ratio of energies says otherwise.
+
+    A few tokens with huge activations are nearly all of the energy, so that a count by energy is one of how these fared
+    in the windows that were drawn. Studies without medians are judged by energy, and say so.
+    """
+    claim = "Calibrating on the target language gives the highest signal-to-noise ratio."
+    by_energy = own_cases(measured, lambda cell, language: _negative(energy_db(cell, language)))
+    by_median = own_cases(measured, lambda cell, language: _negative(median_token_db(cell, language)))
+    if not by_median:
+        told = ["A few tokens dominate that, and no median over tokens was measured"]
+        return _best_for_itself(claim, by_energy, told, by="By the energy of all tokens")
+    told: list[str] = []
+    of_energy = {(case.setting, case.language): case for case in by_energy}
+    pairs = [(case, of_energy.get((case.setting, case.language))) for case in by_median]
+    other = [found for case, found in pairs if found is not None and found.is_own_best != case.is_own_best]
+    if other:
+        own = name_settings(case for case in other if case.is_own_best)
+        not_own = name_cases(case for case in other if not case.is_own_best)
+        told.append(
+            "By the energy of all tokens, which a few of them dominate, it is otherwise: "
+            + "; ".join(filter(None, [own and f"best for {own}", not_own and f"not for {not_own}"]))
+        )
+    elif by_energy:
+        told.append("By the energy of all tokens it is so in the same cases")
+    cells = [cell for of_setting in measured.cells.values() for cell in of_setting.values()]
+    if not any(median_token_scores(cell, language) for cell in cells for language in measured.languages):
+        told.append("One window, or windows that were not kept one by one, do not say how certain that is")
+    p_values, gains = _snr_against_english(measured, english)
+    if gains:
+        certain = [gain for key, gain in gains.items() if p_values[key] < ALPHA]
+        told.append(
+            f"Against English, {sum(gain > 0 for gain in certain)} of {len(gains)} are measurably higher and "
+            f"{sum(gain < 0 for gain in certain)} measurably lower (by the median token; Holm over all)"
+        )
+    return _best_for_itself(claim, by_median, told, by="By the median token")
+
+
+def _snr_against_english(
+    measured: Measured, english: str | None
+) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
+    """Returns p-values and gains of the median token's ratio under its own calibration over that under English."""
+    measure = Measure("signal-to-noise ratio", "", ("snr",), "")
+    found: dict[tuple[str, str], Difference] = {}
+    for setting, cells in measured.cells.items():
+        for language in measured.languages:
+            own = alone(measured, language)
+            shares = {
+                name: {"snr": scores}
+                for name, cell in cells.items()
+                if (scores := median_token_scores(cell, language)) is not None
+            }
+            if own == english or own not in shares or english not in shares:
+                continue
+            numbers = {len(of["snr"].counts_N) for of in shares.values()}
+            if len(numbers) == 1:
+                spread = spread_among(shares.values(), measure)
+                difference = compare(shares[own], shares[english], measure, spread=spread)
+                if difference is not None:
+                    found[str(setting), language] = difference
+    p_values = corrected({key: difference.p_value for key, difference in found.items()})
+    return p_values, {key: difference.value for key, difference in found.items()}
 
 
 def _negative(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def _best_for_itself(
-    measured: Measured, claim: str, loss: Callable[[Cell, str], float | None], comparisons: tuple[Comparison, ...]
-) -> Finding:
-    """Counts in how many languages the target language alone loses least of all languages alone."""
-    best: list[str] = []
-    exceptions: list[str] = []
-    chances: list[float] = []
-    for setting, cells in measured.cells.items():
-        single = {name: cell for name, cell in cells.items() if len(measured.mixtures[name]) == 1}
-        for language in measured.languages:
-            found = {name: value for name, cell in single.items() if (value := loss(cell, language)) is not None}
-            own = alone(measured, language)
-            if own not in found or len({next(iter(measured.mixtures[name])) for name in found}) < 2:
-                continue
-            chances.append(1 / len(found))
-            others = {name: value for name, value in found.items() if name != own}
-            least = min(others, key=lambda name: others[name])
-            if found[own] < others[least]:
-                best.append(language)
-            else:
-                exceptions.append(f"{language_of(language).english} ({setting}: {least})")
-    total = len(best) + len(exceptions)
-    if not total:
+def _best_for_itself(claim: str, cases: Sequence[Case], told: Sequence[str], *, by: str = "") -> Finding:
+    """Judges by how many cases there are in which the target language alone is best of all languages alone.
+
+    Args:
+      told: what else there is to say of them.
+      by: by what they were counted, to begin the sentence with.
+    """
+    if not cases:
         return Finding(claim, "cannot be judged", "No language was measured under its own calibration and another one.")
-    chance = statistics.fmean(chances)
-    evidence = (
-        f"Best among single languages in {len(best)} of {wording.count(total, 'case')} (by chance in "
-        f"{chance * total:.1f})"
-    )
-    if exceptions:
-        evidence = f"{evidence}; not for {wording.names(exceptions)}"
-    against = _target_against_english(comparisons, measured, PERPLEXITY)
-    if against:
-        better, worse = _significant(against)
-        evidence = (
-            f"{evidence}. Against English, {better} of {len(against)} are measurably better and {worse} measurably "
-            "worse "
-            "(Holm over the languages)"
-        )
-    return Finding(claim, _verdict_by_chance(len(best), total, chance), f"{evidence}.")
+    chance = statistics.fmean(case.chance for case in cases)
+    best = sum(case.is_own_best for case in cases)
+    counted = count_cases(cases)
+    counted = f"{by}, {counted}" if by else f"{counted[0].upper()}{counted[1:]}"
+    evidence = ". ".join([counted, *told])
+    return Finding(claim, _verdict_by_chance(best, len(cases), chance), f"{evidence}.")
 
 
 def _verdict_by_chance(best: int, total: int, chance: float) -> Verdict:

@@ -195,9 +195,24 @@ def _is_perplexity(value: Any) -> bool:
 def _is_snr(value: Any) -> bool:
     match value:
         case {"languages": dict() as languages}:
-            blocks = [of.get("blocks", {}) if isinstance(of, dict) else None for of in languages.values()]
-            return all(isinstance(of, dict) and all(number.isdecimal() for number in of) for of in blocks)
+            return all(isinstance(of, dict) and _is_snr_of_language(of) for of in languages.values())
     return value == {}
+
+
+def _is_snr_of_language(of: Mapping[str, Any]) -> bool:
+    by_block = [of.get("blocks", {}), of.get("median_tokens", {})]
+    if "by_window" in of:
+        match of["by_window"]:
+            case {"signal": dict() as signal, "noise": dict() as noise, "median_db": dict() as medians}:
+                of_blocks = [*signal.values(), *noise.values(), *medians.values()]
+            case _:
+                return False
+        if not all(isinstance(values, list) and all(map(_is_number_or_null, values)) for values in of_blocks):
+            return False
+        if len(set(map(len, of_blocks))) > 1:
+            return False
+        by_block += [signal, noise, medians]
+    return all(isinstance(numbers, dict) and all(block.isdecimal() for block in numbers) for numbers in by_block)
 
 
 def _is_tasks(value: Any) -> bool:

@@ -55,6 +55,18 @@ def test_json_has_every_number(capsys, tiny, pruned, texts):
         for block in of_language["blocks"]:
             assert block["snr_db"] == pytest.approx(-10 * math.log10(block["relative_error"]))
             assert block["median_token_snr_db"] == pytest.approx(block["snr_db"], abs=3)
+            by_window = block["by_window"]
+            assert {name: len(values) for name, values in by_window.items()} == {
+                "signal": 3,
+                "noise": 3,
+                "median_db": 3,
+            }
+            ratio = sum(by_window["signal"]) / sum(by_window["noise"])
+            assert block["snr_db"] == pytest.approx(10 * math.log10(ratio))
+            assert block["median_token_snr_db"] == pytest.approx(np.mean(by_window["median_db"]))
+            for value, interval in (("snr_db", "interval_db"), ("median_token_snr_db", "median_token_interval_db")):
+                low, high = block[interval]
+                assert low < block[value] < high
 
 
 def test_a_table_by_depth_and_a_figure(capsys, tmp_path, tiny, pruned, texts):
@@ -63,13 +75,38 @@ def test_a_table_by_depth_and_a_figure(capsys, tmp_path, tiny, pruned, texts):
     assert done.status == 0, done.err
     lines = [line.split() for line in done.out.splitlines()]
     assert ["block", "weights", "de", "sw"] in lines
-    assert [line[0] for line in lines if len(line) == 4 and line[0].isdigit()] == ["0", "1"]
+    rows = [line for line in lines if line and line[0].isdigit()]
+    found = json.loads(run(capsys, "snr", tiny, pruned, *asked(texts, "--json")).out)
+    of_languages = found["languages"].values()
+
+    def cells(block, value, interval):
+        half = (block[interval][1] - block[interval][0]) / 2
+        return [f"{block[value]:.2f}", f"±{half:.2f}"]
+
+    for index in range(2):
+        weights = f"{found['weights']['blocks'][index]['snr_db']:.2f}"
+        blocks = [of["blocks"][index] for of in of_languages]
+        energies, medians = (
+            [cell for block in blocks for cell in cells(block, *names)]
+            for names in (("snr_db", "interval_db"), ("median_token_snr_db", "median_token_interval_db"))
+        )
+        assert rows[index] == [str(index), weights, *energies]
+        assert rows[2 + index] == [str(index), *medians]
+    assert len(rows) == 4
+    assert "95 % interval for other windows, of 3" in done.out
     assert "all weights" in done.out
     assert Image.open(figure).width > 400
     again = run(capsys, "snr", tiny, pruned, *asked(texts, "--figure", figure))
     assert again.status == 2
     assert "--overwrite" in again.err
     assert run(capsys, "snr", tiny, pruned, *asked(texts, "--figure", figure, "--overwrite")).status == 0
+
+
+def test_one_window_has_no_interval_and_says_so(capsys, tiny, pruned, texts):
+    done = run(capsys, "snr", tiny, pruned, "--texts", texts, "--languages", "de", "--length", 16, "--windows", 1)
+    assert done.status == 0, done.err
+    assert "±" not in done.out
+    assert "no interval: measured on 1 window; weights are exact" in done.out
 
 
 def test_a_model_and_itself_show_no_change(capsys, tiny, texts):
@@ -81,7 +118,8 @@ def test_a_model_and_itself_show_no_change(capsys, tiny, texts):
     block = found["languages"]["de"]["blocks"][0]
     assert block == {
         "snr_db": None, "relative_error": 0.0, "mean_squared_error": 0.0, "identical": True,
-        "median_token_snr_db": None,
+        "interval_db": None, "median_token_snr_db": None, "median_token_interval_db": None,
+        "by_window": {"signal": block["by_window"]["signal"], "noise": [0.0] * 3, "median_db": [None] * 3},
     }  # fmt: skip
     assert found["weights"]["overall"]["identical"]
 

@@ -1,7 +1,9 @@
 """Signal-to-noise ratios against transformers in float64, against ratios known beforehand, and on other meshes."""
 
+import logging
 import math
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -79,7 +81,13 @@ def test_equals_transformers_in_float64(model_type):
                 np.sum((was - now) ** 2) / np.sum(was**2), rel=1e-3
             )
             by_token = [decibels(a, b) for a, b in zip(was.reshape(-1, 48), now.reshape(-1, 48), strict=True)]
-            assert of_language.median_tokens_db[index] == pytest.approx(np.median(by_token), abs=1e-3)
+            medians = [np.median(of_window) for of_window in np.reshape(by_token, (len(tokens), -1))]
+            by_window = of_language.by_window
+            assert by_window.median_db_LN[index] == pytest.approx(medians, abs=1e-3)
+            assert of_language.median_tokens_db[index] == pytest.approx(np.mean(medians), abs=1e-3)
+            energies = [np.sum(of.astype(np.float64) ** 2, axis=(1, 2)) for of in (was, was - now)]
+            assert by_window.signal_LN[index] == pytest.approx(energies[0], rel=1e-4)
+            assert by_window.noise_LN[index] == pytest.approx(energies[1], rel=1e-3)
             for linear in pair.model.family.reads:
                 path = f"{linear}/kernel"
                 name = pair.model.tensors(block_section(index))[path].name
@@ -188,7 +196,11 @@ def test_every_mesh_measures_the_same(mesh):
             assert b.snr_db == pytest.approx(a.snr_db, abs=1e-4)
             assert b.signal == pytest.approx(a.signal, rel=1e-5)
             assert b.count == a.count
-        assert of_many.median_tokens_db == pytest.approx(of_one.median_tokens_db, abs=1e-4)
+        for name in ("signal_LN", "noise_LN"):
+            a, b = (getattr(of.by_window, name) for of in (of_one, of_many))
+            assert a.shape == (pair.model.num_blocks, len(WINDOWS[language]))
+            np.testing.assert_allclose(b, a, rtol=1e-4)
+        np.testing.assert_allclose(of_many.by_window.median_db_LN, of_one.by_window.median_db_LN, atol=1e-4)
     for a, b in zip(one.blocks, many.blocks, strict=True):
         assert b.snr_db == pytest.approx(a.snr_db, abs=1e-5)
 
@@ -206,7 +218,61 @@ def test_languages_do_not_mix():
         assert alone.kernels == together.kernels
         for a, b in zip(together.languages[language].blocks, alone.languages[language].blocks, strict=True):
             assert a.snr_db == pytest.approx(b.snr_db, abs=1e-5)
+        a, b = (of.languages[language].by_window for of in (together, alone))
+        np.testing.assert_allclose(a.noise_LN, b.noise_LN, rtol=1e-5)
+        np.testing.assert_allclose(a.median_db_LN, b.median_db_LN, atol=1e-5)
     assert sum(seen) == PASSES * pair.model.num_blocks * sum(tokens.size for tokens in WINDOWS.values())
+
+
+def test_every_window_has_what_it_has_alone():
+    """Whichever batch it comes in, and in its own order."""
+    pair = make_pair(tiny_config("llama"))
+    pruned = damaged(pair.params)
+    for language, together in measure(pair, pruned, WINDOWS).languages.items():
+        for position, window in enumerate(WINDOWS[language]):
+            alone = measure(pair, pruned, {language: window[None]}).languages[language].by_window
+            for name in ("signal_LN", "noise_LN", "median_db_LN"):
+                of_window = getattr(together.by_window, name)[:, position : position + 1]
+                np.testing.assert_allclose(of_window, getattr(alone, name), rtol=1e-4)
+
+
+def test_blocks_are_the_windows_together():
+    pair = make_pair(tiny_config("llama"))
+    for of in measure(pair, damaged(pair.params), WINDOWS).languages.values():
+        sums = zip(of.by_window.signal_LN.sum(axis=1), of.by_window.noise_LN.sum(axis=1), strict=True)
+        assert [(block.signal, block.noise) for block in of.blocks] == list(sums)
+        assert of.median_tokens_db == tuple(of.by_window.median_db_LN.mean(axis=1))
+
+
+def test_a_token_that_is_nearly_all_energy_does_not_move_the_median():
+    """A token a thousand times as large as the others, of which pruning changes nothing in proportion."""
+    pair = make_pair(tiny_config("llama"))
+    outlier, windows = 7, WINDOWS["de"].copy()
+    windows[windows == outlier] = 8
+    windows[:, 0] = outlier
+    dense = pair.params | {"embed": {path: value.copy() for path, value in pair.params["embed"].items()}}
+    for embedding in dense["embed"].values():
+        embedding[outlier] *= 1000
+    pair = pair._replace(params=dense)
+    of = measure(pair, damaged(dense), {"de": windows}).languages["de"]
+    others = measure(pair, damaged(dense), {"de": windows[:, 1:]}).languages["de"]
+    for block, median, without in zip(of.blocks, of.median_tokens_db, others.median_tokens_db, strict=True):
+        assert block.snr_db > without + 20
+        assert median == pytest.approx(without, abs=3)
+
+
+def test_all_windows_of_all_languages_share_one_compilation(caplog):
+    pair = make_pair(tiny_config("llama"))
+    # A length of no other test: what they have compiled would be found again.
+    windows = {language: random_tokens(9, count=count) for language, count in (("de", 7), ("en", 3), ("sw", 2))}
+    jax.config.update("jax_log_compiles", True)
+    try:
+        with caplog.at_level(logging.WARNING):
+            measure(pair, damaged(pair.params), windows)
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    for name in ("_output_squares", "_linear_squares"):
+        assert sum(f"Finished XLA compilation of jit({name})" in of.getMessage() for of in caplog.records) == 1
 
 
 def test_bfloat16_is_near_float32():

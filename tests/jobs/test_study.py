@@ -16,6 +16,7 @@ from jaxprune.data import open_texts
 from jaxprune.data.calibration import draw_calibration
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.significance import paired_perplexity
+from jaxprune.evaluation.snr_intervals import energy_interval_db, mean_interval
 from jaxprune.jobs import study_inputs, study_point, study_stages
 from jaxprune.jobs.manifest import read_manifest
 from jaxprune.jobs.perplexity import perplexity, prepare_windows
@@ -192,6 +193,19 @@ def test_a_point_is_what_the_commands_give(finished, world, tmp_path):
     change = snr(dense, pruned, windows, mesh=mesh, compute_dtype=dtype)
     of_german = point.result["snr"]["languages"]["de"]
     assert list(of_german["blocks"].values()) == [block.snr_db for block in change.languages["de"].blocks]
+    by_window = change.languages["de"].by_window
+    assert of_german["windows"] == 2
+    kept = {"signal": by_window.signal_LN, "noise": by_window.noise_LN, "median_db": by_window.median_db_LN}
+    assert {name: list(of.values()) for name, of in of_german["by_window"].items()} == {
+        name: values_LN.tolist() for name, values_LN in kept.items()
+    }
+    assert of_german["median_tokens"]["1"] == by_window.median_db_LN[1].mean()
+    intervals = of_german["intervals"]
+    overall = energy_interval_db(by_window.signal_LN.sum(axis=0), by_window.noise_LN.sum(axis=0))
+    assert tuple(intervals["overall"]) == overall
+    assert intervals["blocks"]["0"] == list(energy_interval_db(by_window.signal_LN[0], by_window.noise_LN[0]) or ())
+    assert intervals["last"] == intervals["blocks"]["1"]
+    assert intervals["median_tokens"]["1"] == list(mean_interval(by_window.median_db_LN[1]) or ())
     assert list(point.result["snr"]["weights"]["blocks"].values()) == [block.snr_db for block in change.blocks]
     masks = [folder / "jaxprune" / "masks.safetensors" for folder in (point.folder, tmp_path / "pruned")]
     assert masks[0].read_bytes() == masks[1].read_bytes()

@@ -4,11 +4,12 @@ import math
 import xml.etree.ElementTree
 
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxprune.errors import RequestError
-from jaxprune.studies.depth import Panel, check_figure, draw_depth
+from jaxprune.studies.depth import Panel, check_figure, depth_figure, draw_depth
 
 PANELS = [
     Panel("all", {"de": [12.0, 9.5, 8.0], "sw": [math.inf, 7.0, 6.5]}),
@@ -34,6 +35,15 @@ def test_one_line_a_language_with_units_and_no_point_where_nothing_changed(tmp_p
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["de", "sw (no change in 1 of 3)"]
     assert Image.open(tmp_path / "figure.png").width > 600
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_intervals_are_bands_around_the_lines_and_gaps_where_there_is_none():
+    panel = Panel("all", {"de": [3.0, 2.0, 1.0], "sw": [4.0, 3.0, 2.0]}, {"de": [(2.5, 3.5), (1.0, 2.5), None]})
+    [axes] = depth_figure("", [panel]).axes
+    [band] = axes.collections
+    [path] = band.get_paths()
+    assert {tuple(corner) for corner in path.vertices} == {(0, 2.5), (0, 3.5), (1, 1.0), (1, 2.5)}
+    assert tuple(band.get_facecolor()[0][:3]) == to_rgb(axes.get_lines()[0].get_color())
 
 
 def test_more_languages_than_colours_are_told_apart(tmp_path, monkeypatch):

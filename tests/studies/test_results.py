@@ -107,6 +107,16 @@ def test_a_point_that_does_not_say_what_it_was_asked_is_outdated(out):
     assert "run the study again" in point.error["message"]
 
 
+WINDOWS = {name: {"0": [1.0, 2.0]} for name in ("signal", "noise", "median_db")}
+
+
+def test_windows_of_ratios_are_read(out):
+    of = {"blocks": {"0": 0.0}, "median_tokens": {"0": None}, "by_window": WINDOWS | {"median_db": {"0": [None, 1.0]}}}
+    name = "wanda_0.5_en_seed0"
+    write(out, name, result(name, snr={"languages": {"de": of}}))
+    assert read_study(out).points[0].status == "done"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -116,6 +126,11 @@ def test_a_point_that_does_not_say_what_it_was_asked_is_outdated(out):
         ("point", {**POINT, "settings": []}),
         ("perplexity", {"de": 1.5}),
         ("snr", {"languages": {"de": {"blocks": {"first": 1.0}}}}),
+        ("snr", {"languages": {"de": {"median_tokens": {"first": 1.0}}}}),
+        ("snr", {"languages": {"de": {"by_window": {"signal": {"0": [1.0]}, "noise": {"0": [1.0]}}}}}),
+        ("snr", {"languages": {"de": {"by_window": WINDOWS | {"noise": {"0": [1.0]}}}}}),
+        ("snr", {"languages": {"de": {"by_window": WINDOWS | {"noise": {"0": ["a", "b"]}}}}}),
+        ("snr", {"languages": {"de": {"by_window": WINDOWS | {"median_db": {"0": 3.0}}}}}),
         ("tasks", {"exams": {}}),
         ("tasks", {"exams": {**TASK, "languages": {"de": {**SCORE, "metrics": {}}}}}),
         ("tasks", {"exams": {**TASK, "languages": {"de": {**SCORE, "baselines": {"chance": "half"}}}}}),

@@ -10,10 +10,11 @@ import numpy as np
 from jaxprune.studies import wording
 from jaxprune.studies.comparisons import ALPHA, Comparison
 from jaxprune.studies.criterion import alone
-from jaxprune.studies.depth import Panel, depth_figure
+from jaxprune.studies.depth import depth_figure
 from jaxprune.studies.figure_files import save_figure
 from jaxprune.studies.findings import unit
 from jaxprune.studies.measured import PERPLEXITY, Measure, Setting
+from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.figures import (
     DENSE,
     OWN_LANGUAGE,
@@ -87,14 +88,8 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                 )
                 figure = forest_figure(f"{setting}: {measure.name}", groups, label)
                 yield "differences", f"differences-{measure.name}-{setting}", caption, figure
-        panels = _panels(summary, setting)
-        if panels:
-            caption = (
-                f"{setting}: signal-to-noise ratio of each block's output, pruned against dense, mean over seeds; "
-                "higher is "
-                "closer to the dense model."
-            )
-            yield "depth", f"snr-by-depth-{setting}", caption, depth_figure(str(setting), panels)
+        for name, panels, caption in depth_panels(summary, setting):
+            yield "depth", f"{name}-{setting}", caption, depth_figure(str(setting), panels)
         pays = _who_pays(summary, setting)
         if pays is not None:
             caption = (
@@ -171,36 +166,6 @@ def _forest(summary: Summary, setting: Setting, measure: Measure) -> dict[str, l
                 value, low, high = (unit(summary.measured, measure, language) * number for number in numbers)
             groups.setdefault(language, []).append(Estimate(one.calibration, value, low, high, one.p_all < ALPHA))
     return groups
-
-
-def _panels(summary: Summary, setting: Setting) -> list[Panel]:
-    measured = summary.measured
-    own = {language: alone(measured, language) for language in measured.languages}
-    wanted = {
-        f"calibrated on English ({summary.english})": dict.fromkeys(measured.languages, summary.english),
-        "each language calibrated on itself": own,
-    }
-    panels: list[Panel] = []
-    for title, calibration_of in wanted.items():
-        lines = {
-            language: line
-            for language, calibration in calibration_of.items()
-            if calibration is not None and (line := _decibels(summary, setting, calibration, language))
-        }
-        if lines:
-            panels.append(Panel(title, lines))
-    return panels
-
-
-def _decibels(summary: Summary, setting: Setting, calibration: str, language: str) -> list[float]:
-    cell = summary.measured.cells[setting].get(calibration)
-    if cell is None:
-        return []
-    first = next(iter(cell.points.values())).result
-    blocks = first.get("snr", {}).get("languages", {}).get(language, {}).get("blocks", {})
-    found = [cell.average("snr", "languages", language, "blocks", block) for block in sorted(blocks, key=int)]
-    # No number is written where nothing changed.
-    return [math.inf if value is None else value for value in found]
 
 
 def _who_pays(summary: Summary, setting: Setting) -> Levels | None:

@@ -142,24 +142,28 @@ def methods_text(summary: Summary) -> list[str]:
     calibration, evaluation = config.calibration, config.evaluation
     lines = [
         f"Model: {config.model}. Methods: {', '.join(method.label for method in config.methods)}; patterns: "
-        f"{', '.join(config.patterns)}. Calibration: {calibration.samples} sequences of {calibration.length} tokens "
-        "from "
-        f"{calibration.texts} ({calibration.fill}) unless a mixture states its own counts; seeds "
+        f"{', '.join(config.patterns)}. Calibration: "
+        f"{wording.count(calibration.samples, 'sequence')} of {calibration.length} tokens from {calibration.texts} "
+        f"({calibration.fill}) unless a mixture states its own counts; seeds "
         f"{', '.join(map(str, config.seeds))}.",
     ]
     if evaluation.perplexity is not None:
         part = evaluation.perplexity
         lines.append(
-            f"Perplexity: exp of the mean negative log-likelihood a token over {part.windows} windows of "
-            f"{part.length} tokens a "
-            f"language from {part.texts}, none of which calibrated anything. Over seeds it is averaged in nats a token."
+            "Perplexity: exp of the mean negative log-likelihood a token over "
+            f"{wording.count(part.windows, 'window')} of {part.length} tokens a language from {part.texts}, none of "
+            "which calibrated anything. Over seeds it is averaged in nats a token."
         )
     if evaluation.snr is not None:
         part = evaluation.snr
         lines.append(
             "Signal-to-noise ratio: energy of the dense model's block outputs over that of the change, in dB, on "
-            f"{part.windows} "
-            f"windows of {part.length} tokens a language from {part.texts}; each model runs its own hidden states."
+            f"{wording.count(part.windows, 'window')} of {part.length} tokens a language from {part.texts}; each model "
+            "runs its own hidden states. That of the median token is the median of the ratios of a window's tokens, as "
+            "the mean over windows (and over blocks, where they are together); findings rest on it, because a few "
+            "tokens with huge activations decide the ratio of all tokens' energies. 95 % intervals are for other "
+            "windows and, of several seeds, for other seeds, whose spread is taken from all calibrations together; a "
+            "ratio of weights is exact, as all of them are known."
         )
     tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
     if tasks:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.errors import RequestError
@@ -14,10 +14,11 @@ from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.for_all import ForAll, for_all
-from jaxprune.studies.measured import Measured, Scores, Setting, read_measured
+from jaxprune.studies.measured import Cell, Measured, Scores, Setting, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import StudyResults
+from jaxprune.studies.snr_numbers import energy, median_token
 
 FORMAT = 1
 
@@ -149,6 +150,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
                         language: {source: _value(source, scores) for source, scores in of.items()}
                         for language, of in cell.scores.items()
                     },
+                    "snr": _snr(cells, name, measured.languages),
                     "seconds": cell.average("seconds", "prune"),
                     "peak_bytes": cell.largest("peak_bytes"),
                     "model_bytes": cell.average("model_bytes"),
@@ -228,6 +230,17 @@ def _value(source: str, scores: Scores) -> dict[str, Any]:
     if source == "perplexity":
         values["perplexity"] = math.exp(min(found.value, 700.0))
     return values
+
+
+def _snr(cells: Mapping[str, Cell], calibration: str, languages: Sequence[str]) -> dict[str, Any]:
+    """Returns the ratios in dB: of weights, which has no interval as it is exact, and of activations by language."""
+    found: dict[str, dict[str, Any]] = {}
+    for language in languages:
+        for name, read in (("median_token", median_token), ("energy", energy)):
+            ratio = read(cells, calibration, language)
+            if ratio is not None:
+                found.setdefault(language, {})[name] = ratio._asdict()
+    return {"weights": cells[calibration].average("snr", "weights", "overall"), "languages": found}
 
 
 def _finite(value: Any) -> Any:

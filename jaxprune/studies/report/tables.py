@@ -1,12 +1,13 @@
 """The report's tables, for the page and for Markdown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from jaxprune.studies import wording
 from jaxprune.studies.findings import unit
 from jaxprune.studies.measured import PERPLEXITY, Measure, Scores, Setting
 from jaxprune.studies.report.summary import Summary, estimate
 from jaxprune.studies.report.table import NOTHING, Table
+from jaxprune.studies.snr_numbers import Ratio, energy, median_token, without_interval
 
 
 def tables(summary: Summary) -> list[Table]:
@@ -20,7 +21,7 @@ def tables(summary: Summary) -> list[Table]:
             if not measure.is_pooled and (table := _values(summary, setting, measure)).rows
         ),
         *_differences(summary),
-        *(table for setting in measured.cells if (table := _snr(summary, setting)).rows),
+        *(table for setting in measured.cells for table in _snr(summary, setting)),
         _ranking(summary),
         *(table for section in summary.analyses for table in section.tables),
         *_left_out(summary),
@@ -106,16 +107,40 @@ def _differences(summary: Summary) -> Iterator[Table]:
                 yield Table(f"{setting}: every difference to {what}", head, rows)
 
 
-def _snr(summary: Summary, setting: Setting) -> Table:
-    languages = list(summary.measured.languages)
-    rows: list[list[str]] = []
-    for name, cell in summary.measured.cells[setting].items():
-        numbers = [cell.average("snr", "weights", "overall")]
-        numbers += [cell.average("snr", "languages", language, "overall") for language in languages]
-        if any(number is not None for number in numbers):
-            rows.append([name, *(NOTHING if number is None else f"{number:.2f}" for number in numbers)])
-    title = f"{setting}: signal-to-noise ratio in dB, of weights and of all blocks' outputs by language"
-    return Table(title, ["calibrated on", "weights", *languages], rows)
+def _snr(summary: Summary, setting: Setting) -> Iterator[Table]:
+    languages, cells = list(summary.measured.languages), summary.measured.cells[setting]
+    medians = {name: [median_token(cells, name, language) for language in languages] for name in cells}
+    energies = {name: [energy(cells, name, language) for language in languages] for name in cells}
+    weights = {name: cell.average("snr", "weights", "overall") for name, cell in cells.items()}
+    rows = [[name, *map(_ratio, found)] for name, found in medians.items() if any(found)]
+    if rows:
+        what = "signal-to-noise ratio in dB of the median token, mean over blocks, by language"
+        yield Table(f"{setting}: {what}, {_intervals(summary, medians)}", ["calibrated on", *languages], rows)
+    rows = [
+        [name, _optional(weights[name], "{:.2f}".format), *map(_ratio, found)]
+        for name, found in energies.items()
+        if weights[name] is not None or any(found)
+    ]
+    if rows:
+        what = "signal-to-noise ratio in dB, of weights (all known, so exact)"
+        if any(ratio for found in energies.values() for ratio in found):
+            what = f"{what} and of the energies of all blocks' outputs by language, {_intervals(summary, energies)}"
+        yield Table(f"{setting}: {what}", ["calibrated on", "weights", *languages], rows)
+
+
+def _ratio(found: Ratio | None) -> str:
+    """Returns ``9.31 [9.02, 9.60]``."""
+    if found is None:
+        return NOTHING
+    return f"{found.db:.2f}" if found.interval is None else "{:.2f} [{:.2f}, {:.2f}]".format(found.db, *found.interval)
+
+
+def _intervals(summary: Summary, ratios: Mapping[str, Sequence[Ratio | None]]) -> str:
+    known = [ratio.interval for found in ratios.values() for ratio in found if ratio is not None]
+    missing = without_interval(summary.study.config)
+    if all(known):
+        return "with 95 % intervals"
+    return f"with 95 % intervals (where there is none, {missing})" if any(known) else missing
 
 
 def _ranking(summary: Summary) -> Table:
