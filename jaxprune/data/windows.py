@@ -66,10 +66,11 @@ def evaluation_windows(
         number makes no sense.
     """
     check_protocol(protocol)
+    asked = f"{windows} {'window' if windows == 1 else 'windows'} of {length} tokens"
     start = window_start(tokenizer) if protocol == "windows" else np.zeros(0, np.int32)
     if windows < 1 or length < 2 or length <= len(start):
         raise RequestError(
-            f"{windows} windows of {length} tokens leave nothing to predict; ask for 1 or more (--windows) "
+            f"{asked} {'leaves' if windows == 1 else 'leave'} nothing to predict; ask for 1 or more (--windows) "
             f"of {max(2, len(start) + 1)} or more tokens (--length)."
         )
     documents = iter(source.documents(language, "evaluation", seed=None))
@@ -81,7 +82,7 @@ def evaluation_windows(
     if tokens_S.size < windows * width:
         fewer = "fewer (--windows) or " if tokens_S.size >= width else ""
         raise RequestError(
-            f"{language} of {source.reference}: {windows} windows of {length} tokens were asked for, but its "
+            f"{language} of {source.reference}: {asked} {'was' if windows == 1 else 'were'} asked for, but its "
             f"text for evaluation ({tokens_S.size} tokens) makes {tokens_S.size // width}; ask for {fewer}"
             "shorter ones (--length), or give more text."
         )

@@ -168,10 +168,11 @@ def _check_amount(windows: int, length: int, num_leading: int, *, is_halved: boo
             "more, or no --silence."
         )
     half = windows // 2
+    half_text = "1 window is" if half == 1 else f"{half} windows are"
     if is_halved and half * (length - num_leading) < LEAST_TOKENS:
         raise RequestError(
             f"--silence with {windows} windows of {length} tokens was asked for: neurons are chosen on one half of "
-            f"them and silenced on the other, and {half} windows are {half * (length - num_leading)} tokens of each "
+            f"them and silenced on the other, and {half_text} {half * (length - num_leading)} tokens of each "
             f"language, fewer than {LEAST_TOKENS}; ask for more (--windows), longer ones (--length), or no --silence."
         )
 

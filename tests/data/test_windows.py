@@ -135,6 +135,7 @@ def test_too_little_text_says_how_many_windows_there_are():
         ({"protocol": "sliding"}, "no protocol 'sliding'; choose windows or published"),
         ({"windows": 0}, "leave nothing to predict"),
         ({"length": 1}, "leave nothing to predict"),
+        ({"windows": 1, "length": 9999}, "1 window of 9999 tokens was asked for, but its text for evaluation"),
     ],
 )
 def test_requests_that_make_no_sense(changes, message):
