@@ -147,7 +147,8 @@ def unit(measured: Measured, measure: Measure, language: str) -> float:
 def _value(measured: Measured, decision: Decision, measure: Measure, calibration: str) -> str:
     source = measure.sources[0]
     found = measured.cells[decision.setting][calibration].scores[decision.language][source]
-    return wording.score(measure.name, found.mean, measured.dense[decision.language][source])
+    shown_as = measured.reference(decision.language, source)
+    return wording.score(measure.name, found.mean, found if shown_as is None else shown_as)
 
 
 def _others(measured: Measured, decision: Decision) -> str:

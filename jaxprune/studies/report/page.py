@@ -153,6 +153,8 @@ def criterion_text(summary: Summary) -> str:
     # Without a dense model, which the state tells of, nothing counts anywhere.
     for language in measured.languages if any(measured.dense.values()) else ():
         for source, why in criterion_for(config, measured, language).left_out.items():
+            if source not in measured.dense[language] and measured.reference(language, source) is not None:
+                why = "has no numbers of the dense model"
             text += f" In {language_of(language).english}, {source} {why} and does not count."
     return text
 

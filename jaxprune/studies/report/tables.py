@@ -18,7 +18,8 @@ def tables(summary: Summary) -> list[Table]:
     return [
         *(
             table
-            for setting in measured.cells
+            # Of a study without a point that is done, the dense model's.
+            for setting in measured.cells or (None,)
             for measure in measured.measures
             if not measure.is_pooled and (table := _values(summary, setting, measure)).rows
         ),
@@ -61,10 +62,11 @@ def value_with_interval(name: str, scores: Scores, shown_as: Scores) -> str:
     return f"{wording.score(name, found.value, shown_as)} [{low}, {high}]"
 
 
-def _values(summary: Summary, setting: Setting, measure: Measure) -> Table:
+def _values(summary: Summary, setting: Setting | None, measure: Measure) -> Table:
     measured, source = summary.measured, measure.sources[0]
+    cells = {} if setting is None else measured.cells[setting]
     languages = measured.languages_of(source)
-    scores = {"(dense)": measured.dense} | {name: cell.scores for name, cell in measured.cells[setting].items()}
+    scores = {"(dense)": measured.dense} | {name: cell.scores for name, cell in cells.items()}
     rows = [
         [name, *(_cell(measured, measure, language, of.get(language, {}).get(source)) for language in languages)]
         for name, of in scores.items()
@@ -72,7 +74,11 @@ def _values(summary: Summary, setting: Setting, measure: Measure) -> Table:
     what = (
         measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
     )
-    return Table(f"{setting}: {what} with 95 % intervals", ["calibrated on", *languages], rows if languages else [])
+    return Table(
+        f"{setting or 'dense model'}: {what} with 95 % intervals",
+        ["calibrated on", *languages],
+        rows if languages else [],
+    )
 
 
 def _cell(measured: Measured, measure: Measure, language: str, scores: Scores | None) -> str:

@@ -97,6 +97,7 @@ def test_where_every_point_failed_what_was_measured_before_is_shown(tmp_path):
     assert "5 points of 5 did not come out and count nowhere" in found["state"][1]
     assert (found["answers"], found["findings"], found["comparisons"]) == ([], [], [])
     assert found["values"]["dense"]["de"]["perplexity"]["perplexity"] == pytest.approx(perplexity(made, "dense", "de"))
+    assert "dense model: perplexity with 95 % intervals calibrated on ar de en sw (dense) " in page
     for text in (page, table):
         assert "no point of the study is done, so nothing is recommended" in text
         assert "cannot reach the hub for wanda_0.5_sw_seed0" in text
@@ -160,6 +161,22 @@ def test_a_dense_model_that_is_not_finite_in_one_language_leaves_its_perplexitie
     [dense] = re.findall(r"\| \(dense\) \|([^|]*)\|([^|]*)\|", table)
     assert "[" in dense[0]
     assert dense[1].strip() == "\u2013"
+
+
+def test_where_tasks_count_and_dense_perplexity_does_not_tasks_decide(tmp_path):
+    made = planted(tasks=("exams",))
+    made.arrays["dense"]["perplexity/de/nats"][:] = np.nan
+    found, page, _ = written(made, tmp_path)
+    [german] = [answer for answer in found["answers"] if answer["language"] == "de"]
+    assert german["decision"]["weights"] == {"exams": 1.0}
+    assert "In German, perplexity has no numbers of the dense model and does not count." in page
+    made = planted(tasks=("exams",))
+    made.arrays["dense"]["tasks/exams/de/acc"][:] = np.nan
+    made.write(tmp_path / "tasks")
+    found, _, table = reported(tmp_path / "tasks")
+    [german] = [answer for answer in found["answers"] if answer["language"] == "de"]
+    assert german["decision"]["weights"] == {"perplexity": 1.0}
+    assert "In German, exams has no numbers of the dense model and does not count." in table
 
 
 def test_other_items_than_the_first_point_has_are_not_compared_where_there_is_no_dense_model(tmp_path):
