@@ -15,6 +15,12 @@ LANGUAGES = ("ar", "de", "en", "sw")
 POINTS = [f"wanda_0.5_{name}_seed0" for name in ("en", "ar", "de", "sw", "de+en")]
 
 
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Spares the drawing where it is about words."""
+    monkeypatch.setattr("jaxprune.jobs.report.can_draw", lambda: False)
+
+
 def planted(**more):
     truth = Truth(nats=lambda mixture, language: 0.3 * (share(mixture, language) > 0))
     return Study(config(seeds=(0,), **{"tasks": (), **more}), truth, seed=5)
@@ -43,7 +49,9 @@ def perplexity(made, name, language):
 
 
 @pytest.mark.parametrize("case", ["missing", "failed", "damaged", "outdated"])
-def test_without_a_dense_model_calibrations_are_compared_with_one_another_only(tmp_path, case):
+def test_without_a_dense_model_calibrations_are_compared_with_one_another_only(tmp_path, request, case):
+    if case != "missing":
+        request.getfixturevalue("without_figures")
     made = planted(tasks=("exams",))
     if case == "missing":
         made.drop("dense")
@@ -83,6 +91,8 @@ def test_without_a_dense_model_calibrations_are_compared_with_one_another_only(t
     ]
     assert gain == pytest.approx(expected)
     assert "| dense | " + case in table
+    if case == "missing":
+        assert "what is lost against the best of the column, as nothing counts of the dense model" in page
 
 
 def test_where_every_point_failed_what_was_measured_before_is_shown(tmp_path):
@@ -106,6 +116,7 @@ def test_where_every_point_failed_what_was_measured_before_is_shown(tmp_path):
         assert "Figures are missing" not in text
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_study_that_has_only_begun_says_what_is_missing(tmp_path):
     made = planted()
     made.drop("dense", *POINTS)
@@ -134,6 +145,7 @@ def test_one_point_alone_is_shown_beside_dense_and_compared_with_nothing(tmp_pat
     assert of["languages"]["de"]["perplexity"]["perplexity"] == pytest.approx(perplexity(made, POINTS[2], "de"))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_numbers_that_are_not_finite_in_one_language_leave_the_others(tmp_path):
     made = planted()
     for name in POINTS:
@@ -163,6 +175,7 @@ def test_a_dense_model_that_is_not_finite_in_one_language_leaves_its_perplexitie
     assert dense[1].strip() == "\u2013"
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_where_tasks_count_and_dense_perplexity_does_not_tasks_decide(tmp_path):
     made = planted(tasks=("exams",))
     made.arrays["dense"]["perplexity/de/nats"][:] = np.nan
@@ -179,6 +192,7 @@ def test_where_tasks_count_and_dense_perplexity_does_not_tasks_decide(tmp_path):
     assert "In German, exams has no numbers of the dense model and does not count." in table
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_other_items_than_the_first_point_has_are_not_compared_where_there_is_no_dense_model(tmp_path):
     made = planted()
     made.drop("dense")
@@ -192,6 +206,7 @@ def test_other_items_than_the_first_point_has_are_not_compared_where_there_is_no
     ]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_damaged_result_is_a_point_that_did_not_come_out(tmp_path):
     out = planted().write(tmp_path / "out")
     path = out / "points" / POINTS[1] / "result.json"
@@ -215,12 +230,14 @@ def generating(seeds=(0, 1)):
     return made
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_where_nothing_came_out_empty_nothing_is_said_of_it(tmp_path):
     found, page, _ = written(generating(), tmp_path)
     assert found["empty_generations"] == {}
     assert "mpty generations" not in page
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_empty_generations_are_told_for_each_calibration_and_language(tmp_path):
     made = generating()
     for seed, empty in ((0, 30), (1, 50)):
@@ -239,6 +256,7 @@ def test_empty_generations_are_told_for_each_calibration_and_language(tmp_path):
     assert "| translate \u00b7 dense | 0 of 200 | 0 of 200 |" in table
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_empty_generations_that_are_the_same_everywhere_are_told_once(tmp_path):
     made = generating(seeds=(0,))
     for result in made.results.values():
@@ -248,6 +266,7 @@ def test_empty_generations_that_are_the_same_everywhere_are_told_once(tmp_path):
     assert "translate: 100 % of generations are empty and score 0, with every model and language." in page
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("empty", ["many", [], None])
 def test_a_count_that_is_no_number_is_damage(tmp_path, empty):
     made = generating(seeds=(0,))
