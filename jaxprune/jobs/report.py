@@ -18,13 +18,13 @@ PAGE, TABLE, SUMMARY, FIGURES = "index.html", "report.md", "summary.json", "figu
 def report(out: Path, *, overwrite: bool) -> dict[str, Any]:
     """Writes ``OUT/report``; returns what is in its ``summary.json``.
 
-    Without matplotlib there are no figures, and the page says so.
+    Whatever is not there, the dense model or every point, the page says so; without matplotlib, figures.
 
     Args:
       out: folder of a study, finished or not.
 
     Raises:
-      RequestError: it holds no study, or nothing to compare; or there is a report already.
+      RequestError: it holds no study; or there is a report already.
     """
     study = read_study(out)
     # Before the bootstraps of the summary, which take longer than a refusal should.

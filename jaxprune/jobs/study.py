@@ -9,13 +9,13 @@ from typing import Any
 
 from jaxprune.errors import RequestError
 from jaxprune.jobs.study_harness import HarnessTasks
-from jaxprune.jobs.study_inputs import Inputs, check_inputs
+from jaxprune.jobs.study_inputs import Inputs, check_inputs, tidy_calibrations
 from jaxprune.jobs.study_point import MODEL_FOLDER, compute, is_tidy, tidy
 from jaxprune.jobs.study_stages import Bar
 from jaxprune.studies import claims
 from jaxprune.studies.asked import asked_of, stale
 from jaxprune.studies.config import StudyConfig, load_config
-from jaxprune.studies.files import write_whole
+from jaxprune.studies.files import unfinished_files, write_whole
 from jaxprune.studies.grid import Point, Shard, all_jobs, job_id
 from jaxprune.studies.identity import check_same
 from jaxprune.studies.results import POINTS_FOLDER, STUDY_FILE, PointResult, job_folder, read_result
@@ -190,13 +190,16 @@ def _settle_folder(study: Study) -> None:
     with claim:
         # Another shard may have begun with another file.
         _check_same(study.config, study.out, study.file)
+        for leftover in unfinished_files(study.out):
+            leftover.unlink(missing_ok=True)
         content, target = study.file.read_bytes(), study.out / STUDY_FILE
         if not target.is_file() or target.read_bytes() != content:
             write_whole(target, lambda file: file.write(content))
 
 
 def _tidy(study: Study) -> None:
-    """Removes what processes left that ended right after a result."""
+    """Removes what processes left that were killed: beside a result, and where text is drawn."""
+    tidy_calibrations(study.out)
     for job in study.own:
         folder, found = job_folder(study.out, job_id(job)), read_result(study.out, job_id(job), study.config)
         if found is None or found.status != "done" or is_tidy(folder, study.config.keep):

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import re
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -30,15 +31,30 @@ from jaxprune.sharding import make_mesh, parse_mesh
 from jaxprune.studies import claims
 from jaxprune.studies.config import Method, StudyConfig
 from jaxprune.studies.config_evaluation import Windows as AskedWindows
-from jaxprune.studies.files import write_arrays
+from jaxprune.studies.files import unfinished_files, write_arrays
 from jaxprune.studies.grid import Point
 from jaxprune.tasks import open_task
 
 CALIBRATION_FOLDER = "calibration"
 
 _POLL_SECONDS = 0.5
+# A claim to draw, or what was being written.
+_LEFT = re.compile(r"\.(.+)\.(?:claim(?:\.\d+)?|npz\.[0-9a-f]{12}\.new)")
 
 _logger = logging.getLogger(__name__)
+
+
+def tidy_calibrations(out: Path) -> None:
+    """Removes what processes left in a study's folder that were killed while they drew calibration text."""
+    folder = out / CALIBRATION_FOLDER
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    for stem in sorted({found[1] for name in names if (found := _LEFT.fullmatch(name))}):
+        claim = claims.take(folder, f".{stem}.claim")
+        if claim is not None:
+            with claim:
+                for path in unfinished_files(folder):
+                    if path.name.startswith(f".{stem}.npz."):
+                        path.unlink(missing_ok=True)
 
 
 def build_method(method: Method, pattern: str) -> tuple[PruningMethod, Pattern]:

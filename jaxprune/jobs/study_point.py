@@ -26,12 +26,15 @@ from jaxprune.jobs.stage_files import Timed, read_stage, stage_files, stage_of, 
 from jaxprune.jobs.study_inputs import Inputs, build_method
 from jaxprune.jobs.study_stages import Stage, StartBar, add, stages
 from jaxprune.pruning.blockwise import Progress
+from jaxprune.studies import claims
 from jaxprune.studies.asked import asked_of
-from jaxprune.studies.files import write_arrays, write_json
+from jaxprune.studies.files import unfinished_files, write_arrays, write_json
 from jaxprune.studies.grid import Point, job_id
 from jaxprune.studies.results import FORMAT, ITEMS_FILE, RESULT_FILE, PointResult
 
 MODEL_FOLDER = "model"
+# Where ``OutputFolder`` writes it.
+_PARTIAL_MODEL_FOLDER = f".{MODEL_FOLDER}.partial"
 
 _logger = logging.getLogger(__name__)
 
@@ -115,9 +118,12 @@ def compute(
 
 
 def tidy(folder: Path, keep: str) -> None:
-    """Removes what a finished point needs no more."""
-    for leftover in stage_files(folder):
+    """Removes what a finished point needs no more; this process has the claim to it."""
+    for leftover in (*stage_files(folder), *unfinished_files(folder)):
         leftover.unlink(missing_ok=True)
+    # Of a point that was to be pruned again for measures that nobody asks for any more.
+    if (folder / _PARTIAL_MODEL_FOLDER).exists():
+        shutil.rmtree(folder / _PARTIAL_MODEL_FOLDER)
     model, metadata = folder / MODEL_FOLDER, folder / METADATA_FOLDER
     if keep == "models" or not model.exists():
         return
@@ -128,8 +134,11 @@ def tidy(folder: Path, keep: str) -> None:
 
 
 def is_tidy(folder: Path, keep: str) -> bool:
-    """Returns whether ``tidy`` was through with a finished point when its process ended."""
-    return (keep == "models" or not (folder / MODEL_FOLDER).exists()) and not any(stage_files(folder))
+    """Returns whether ``tidy`` was through with a finished point, and the claim given back, when its process ended."""
+    if any(stage_files(folder)) or any(unfinished_files(folder)) or claims.holder(folder) is not None:
+        return False
+    models = [folder / _PARTIAL_MODEL_FOLDER] + ([] if keep == "models" else [folder / MODEL_FOLDER])
+    return not any(model.exists() for model in models)
 
 
 def _prune(point: Point, inputs: Inputs, folder: Path, start_bar: StartBar) -> dict[str, Any]:

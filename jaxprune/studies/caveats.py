@@ -1,12 +1,13 @@
 """What a study's numbers do not bear: computed from the study itself, so that none is forgotten and none is routine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jaxprune.studies import wording
 from jaxprune.studies.config import StudyConfig
+from jaxprune.studies.empty_generations import empty_generations, sentences
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measured
-from jaxprune.studies.results import StudyResults
+from jaxprune.studies.results import PointResult, StudyResults
 
 _FEW_WINDOWS = 32
 _FEW_SNR_WINDOWS = 8
@@ -15,30 +16,71 @@ _SHOWN = 8
 
 
 def state(study: StudyResults, measured: Measured) -> tuple[str, ...]:
-    """Returns what a reader has to know before anything else: what is not there."""
+    """Returns what a reader has to know before anything else: what is not there, and what cannot be said for that."""
+    return (*_state(study, measured),)
+
+
+def _state(study: StudyResults, measured: Measured) -> Iterator[str]:
     done = sum(point.status == "done" for point in study.points)
     total = len(study.points) + len(study.missing)
-    lines: list[str] = []
+    if not study.is_dense_done:
+        cannot = "what pruning costs is not known, and no calibration can be called the best"
+        compared = ", only compared with the others" if done > 1 else ""
+        yield f"{_dense(study.dense)}: {cannot}{compared}."
+    if not done:
+        yield "No point is done: nothing can be said of any calibration."
     if study.missing:
-        lines.append(f"Unfinished: {done} of {wording.count(total, 'point')} done, {len(study.missing)} still missing.")
+        yield (
+            f"Unfinished: {done} of {wording.count(total, 'point')} done, {len(study.missing)} still missing: "
+            f"{wording.names(_some(study.missing))}."
+        )
     bad = [point for point in study.points if point.status != "done"]
     if bad:
         told = [f"{point.id} ({_reason(point.error)})" for point in bad[:_SHOWN]]
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        lines.append(
+        yield (
             f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: "
             f"{'; '.join(told)}{more}."
         )
     left_out = sorted({problem.point for problem in measured.problems})
     if left_out:
-        told = left_out[:_SHOWN] + ([f"{len(left_out) - _SHOWN} more"] if len(left_out) > _SHOWN else [])
-        lines.append(
-            f"Left out: {wording.count(len(measured.problems), 'measurement')} of {wording.names(told)}; "
+        yield (
+            f"Left out: {wording.count(len(measured.problems), 'measurement')} of {wording.names(_some(left_out))}; "
             "\u201cMeasured, and left out\u201d, near the end, says why."
         )
+    if study.is_dense_done:
+        yield from _without_dense(measured)
+
+
+def _some(names: Sequence[str]) -> list[str]:
+    return [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+
+
+def _dense(dense: PointResult | None) -> str:
+    """Returns why there is no dense model to compare with."""
+    if dense is None:
+        return "The dense model has not been measured yet"
+    what = {
+        "failed": "Measuring the dense model failed",
+        "damaged": "What was measured of the dense model cannot be read",
+        "outdated": "The dense model has not been measured as the study file asks by now",
+    }[dense.status]
+    return f"{what} ({_reason(dense.error)})"
+
+
+def _without_dense(measured: Measured) -> Iterator[str]:
+    """Says where nothing counts of a dense model that was measured, and something of pruned ones, or nothing at all."""
     if measured.problems and not any(measured.dense.values()):
-        lines.append("Nothing that was measured of the dense model counts, so nothing can be compared with it.")
-    return tuple(lines)
+        yield (
+            "Nothing that was measured of the dense model counts: what pruning costs is not known, and no calibration "
+            "can be called the best."
+        )
+        return
+    for source in dict.fromkeys(source for measure in measured.measures for source in measure.sources):
+        languages = [name for name in measured.languages_of(source) if source not in measured.dense[name]]
+        if languages:
+            where = wording.names([language_of(name).english for name in languages])
+            yield f"Of the dense model\u2019s {source} nothing counts in {where}: what is lost there is not known."
 
 
 def _reason(error: object) -> str:
@@ -78,7 +120,8 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
                 else "their intervals are wide, and differences between calibrations that are within them say nothing."
             )
         )
-    yield from _chance(measured, study)
+    yield from _chance(study)
+    yield from sentences(empty_generations(study, measured))
     texts = {part.texts for part in (config.calibration, perplexity, config.evaluation.snr) if part is not None}
     if "sample" in texts:
         yield (
@@ -133,13 +176,16 @@ def _peaks(measured: Measured) -> Iterator[str]:
 
 def _missing_data(study: StudyResults, measured: Measured) -> Iterator[str]:
     by_task: dict[str, list[str]] = {}
-    dense = study.dense.result if study.dense is not None else {}
-    for task, language in dense.get("missing", []):
+    first = study.done[0].result if study.done else {}
+    for task, language in first.get("missing", []):
         by_task.setdefault(task, []).append(language_of(language).english)
     for task, languages in by_task.items():
         yield f"{task} has no data in {wording.names(languages)}, where it counts nowhere."
-    empty = [language_of(language).english for language in measured.languages if not measured.dense[language]]
-    if empty:
+    known = {
+        language for measure in measured.measures for of in measure.sources for language in measured.languages_of(of)
+    }
+    empty = [language_of(language).english for language in measured.languages if language not in known]
+    if empty and study.done:
         yield f"Nothing was measured in {wording.names(empty)}."
 
 
@@ -163,9 +209,9 @@ def _seeds(measured: Measured) -> Iterator[str]:
         )
 
 
-def _chance(measured: Measured, study: StudyResults) -> Iterator[str]:
+def _chance(study: StudyResults) -> Iterator[str]:
     """Tasks at which the dense model is no better than guessing, where nothing can be lost; or it is not known."""
-    dense = study.dense.result if study.dense is not None else {}
+    dense = study.dense.result if study.dense is not None and study.is_dense_done else {}
     for task, found in dense.get("tasks", {}).items():
         weak: list[str] = []
         unknown: list[str] = []

@@ -3,14 +3,22 @@
 import json
 import math
 import os
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from jaxprune.disk import no_room, out_of_room
+
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.new")
+
+
+def unfinished_files(folder: Path) -> Iterator[Path]:
+    """Yields files that a process was writing into ``folder`` when it was killed, or is just writing."""
+    yield from (path for path in folder.iterdir() if _UNFINISHED.fullmatch(path.name))
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:

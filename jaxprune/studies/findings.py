@@ -140,14 +140,15 @@ def _effect(measured: Measured, decision: Decision, measure: Measure, found: Com
 
 def unit(measured: Measured, measure: Measure, language: str) -> float:
     """Returns by what a difference in tasks is multiplied to be points."""
-    dense = measured.dense[language]
-    return max((wording.scale(dense[source]) for source in measure.tasks if source in dense), default=1.0)
+    known = [of for source in measure.tasks if (of := measured.reference(language, source)) is not None]
+    return max(map(wording.scale, known), default=1.0)
 
 
 def _value(measured: Measured, decision: Decision, measure: Measure, calibration: str) -> str:
     source = measure.sources[0]
     found = measured.cells[decision.setting][calibration].scores[decision.language][source]
-    return wording.score(measure.name, found.mean, measured.dense[decision.language][source])
+    shown_as = measured.reference(decision.language, source)
+    return wording.score(measure.name, found.mean, found if shown_as is None else shown_as)
 
 
 def _others(measured: Measured, decision: Decision) -> str:

@@ -1,7 +1,8 @@
 """What a study measured, in the form that statistics need: items by seed, for each calibration, language and measure.
 
 A point counts where its items are those of the dense model, in the same order, and all of them finite; what does not
-count is told, never averaged in.
+count is told, never averaged in. Where nothing counts of the dense model, pruned models can still be compared with one
+another: their items have to be those of the first that has any.
 
 Shapes: S seeds of a calibration, N items (windows of text, questions).
 """
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxprune.errors import RequestError
+from jaxprune.studies.grid import DENSE
 from jaxprune.studies.results import PointResult, StudyResults
 
 PERPLEXITY = "perplexity"
@@ -128,7 +130,7 @@ class Measured:
     Attributes:
       languages: evaluated in, in the study file's order.
       measures: perplexity first, then tasks, then means over the tasks of an ability that has several.
-      dense: of the model that was not pruned.
+      dense: of the model that was not pruned; every language is there, with nothing where nothing counts.
       cells: by setting, then by calibration.
       mixtures: sequences by language of every calibration.
       problems: what was measured and does not count.
@@ -145,31 +147,28 @@ class Measured:
         """Returns the measure of that name, if anything was measured by it."""
         return next((measure for measure in self.measures if measure.name == name), None)
 
+    def reference(self, language: str, source: str) -> Scores | None:
+        """Returns scores that show a source's unit: the dense model's, or else those with the highest single one."""
+        of_dense = self.dense[language].get(source)
+        if of_dense is not None:
+            return of_dense
+        every = (cell.scores.get(language, {}).get(source) for of in self.cells.values() for cell in of.values())
+        return max((of for of in every if of is not None), key=lambda of: of.totals_SN.max(), default=None)
+
+    def languages_of(self, source: str) -> list[str]:
+        """Returns the languages in which something counts of a source, dense or pruned."""
+        return [language for language in self.languages if self.reference(language, source) is not None]
+
 
 def read_measured(study: StudyResults) -> Measured:
-    """Arranges what a study has measured so far.
-
-    Raises:
-      RequestError: there is no dense point to compare with.
-    """
-    if study.dense is None or study.dense.status != "done":
-        found = "has not measured that yet" if study.dense is None else f"has it as {study.dense.status}"
-        why = "" if study.dense is None or study.dense.error is None else f" ({study.dense.error['message']})"
-        raise RequestError(
-            f"a report compares pruned models with the dense one, and {study.folder} {found}{why}; run jaxprune study "
-            "on that folder until it has."
-        )
+    """Arranges what a study has measured so far; of one that has only begun, nothing."""
     problems: list[Problem] = []
-    dense = _Loaded(study.dense, study.dense, problems)
     languages = tuple(study.config.evaluation.languages)
-    sources: Sources = {
-        language: {
-            source: Scores((0,), found[0][None], found[1])
-            for source in (PERPLEXITY, *dense.headlines)
-            if (found := dense.read(language, source)) is not None
-        }
-        for language in languages
-    }
+    read = _Reading(study, problems)
+    dense: dict[str, dict[str, Scores]] = {language: {} for language in languages}
+    if study.dense is not None and study.is_dense_done:
+        for (language, source), totals_N in read.point(study.dense).items():
+            dense[language][source] = Scores((0,), totals_N[None], read.counts_of(language, source))
     groups: dict[Setting, dict[str, dict[int, PointResult]]] = {}
     mixtures: dict[str, Mapping[str, int]] = {}
     for point in study.points:
@@ -180,13 +179,11 @@ def read_measured(study: StudyResults) -> Measured:
             setting = Setting(_method_name(asked), asked["pattern"])
             groups.setdefault(setting, {}).setdefault(calibration, {})[asked["seed"] or 0] = point
     cells = {
-        setting: {
-            calibration: Cell(points, _scores(points, study.dense, sources, problems))
-            for calibration, points in by_calibration.items()
-        }
+        setting: {calibration: Cell(points, _scores(points, read)) for calibration, points in by_calibration.items()}
         for setting, by_calibration in groups.items()
     }
-    return Measured(languages, _measures(study.dense.result), sources, cells, mixtures, tuple(problems))
+    measures = _measures(study.done[0].result) if study.done else ()
+    return Measured(languages, measures, dense, cells, mixtures, tuple(problems))
 
 
 def number_at(result: Mapping[str, Any], path: Iterable[str]) -> float | None:
@@ -213,76 +210,136 @@ def _method_name(asked: Mapping[str, Any]) -> str:
 
 
 class _Loaded:
-    """A point with its items in memory, as far as they are those of the dense model."""
+    """A result with its items in memory."""
 
-    def __init__(self, point: PointResult, dense: PointResult, problems: list[Problem]):
+    def __init__(self, point: PointResult, headlines: Mapping[str, str], problems: list[Problem]):
         """Reads the items; what is wrong with them goes to ``problems``."""
-        self._id = point.id
+        self.id = point.id
+        self.items: Mapping[str, np.ndarray] = {}
+        self.is_damaged = False
+        self._headlines = headlines
         self._problems = problems
-        self._is_told = False
-        self.headlines = {name: task["headline"] for name, task in dense.result.get("tasks", {}).items()}
         try:
-            self._items = point.items()
+            self.items = point.items()
         except RequestError as error:
-            self._items = {}
-            self._is_told = True
+            self.is_damaged = True
             problems.append(Problem(point.id, str(error)))
 
+    @property
+    def owner(self) -> str:
+        """Whose items these are, in words."""
+        return "the dense model" if self.id == DENSE else self.id
+
+    def has(self, language: str, source: str) -> bool:
+        """Whether there are items, be they right or wrong."""
+        return self._find(language, source) is not None
+
     def read(self, language: str, source: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns totals and counts of the items; None if there are none, or they do not count."""
-        if source == PERPLEXITY:
-            totals_N, counts_N = (self._items.get(f"{source}/{language}/{name}") for name in ("nats", "tokens"))
-        else:
-            totals_N = self._items.get(f"tasks/{source}/{language}/{self.headlines[source]}")
-            counts_N = None if totals_N is None else np.ones(len(totals_N))
-        if totals_N is None or counts_N is None:
+        """Returns totals and counts of the items; None if they do not count."""
+        found = self._find(language, source)
+        if found is None:
             return None
+        totals_N, counts_N = found
         wrong = int(np.count_nonzero(~np.isfinite(totals_N)))
         if wrong:
-            return self._refuse(f"{source} in {language}: {wrong} of {len(totals_N)} items are not finite")
+            return self.refuse(language, source, f"{wrong} of {len(totals_N)} items are not finite")
         if len(totals_N) < 2:
-            return self._refuse(f"{source} in {language}: one item alone says nothing about others")
+            return self.refuse(language, source, "one item alone says nothing about others")
         return totals_N.astype(np.float64), counts_N.astype(np.float64)
 
-    def read_like(self, dense: "_Loaded", language: str, source: str) -> np.ndarray | None:
-        """Returns totals of the items; None if they do not count, or are not those of the dense model."""
-        before = len(self._problems)
-        found = self.read(language, source)
-        if found is None:
-            if not self._is_told and len(self._problems) == before:
-                return self._refuse(f"{source} in {language}: nothing was measured, and of the dense model it was")
-            return None
+    def is_like(self, other: "_Loaded", language: str, source: str) -> bool:
+        """Returns whether the items are those of another result, and says so if not."""
+        whose = f"{other.owner}'s"
         name = f"{PERPLEXITY}/{language}/tokens" if source == PERPLEXITY else f"ids/tasks/{source}/{language}"
-        own, wanted = (items.get(name) for items in (self._items, dense._items))
+        own, wanted = (items.get(name) for items in (self.items, other.items))
         if own is None or wanted is None or not np.array_equal(own, wanted):
-            return self._refuse(f"{source} in {language}: other items than the dense model's, so they are not compared")
+            self.refuse(language, source, f"other items than {whose}, so they are not compared")
+            return False
         # Studies that began before there were digests have none.
         name = f"digests/tasks/{source}/{language}"
-        own, wanted = (items.get(name) for items in (self._items, dense._items))
+        own, wanted = (items.get(name) for items in (self.items, other.items))
         if own is not None and wanted is not None and not np.array_equal(own, wanted):
             wrong = int(np.count_nonzero(own != wanted)) if own.shape == wanted.shape else len(own)
-            return self._refuse(
-                f"{source} in {language}: {wrong} of {len(own)} items have the dense model's ids and another content "
-                "(was the task file edited?), so they are not compared; compute one of the two anew"
+            self.refuse(
+                language,
+                source,
+                f"{wrong} of {len(own)} items have {whose} ids and another content (was the task file "
+                "edited?), so they are not compared; compute one of the two anew",
             )
-        return found[0]
+            return False
+        return True
 
-    def _refuse(self, what: str) -> None:
-        self._problems.append(Problem(self._id, what))
+    def refuse(self, language: str, source: str, why: str) -> None:
+        """Says that a measurement does not count."""
+        self._problems.append(Problem(self.id, f"{source} in {language}: {why}"))
+
+    def _find(self, language: str, source: str) -> tuple[np.ndarray, np.ndarray] | None:
+        if source == PERPLEXITY:
+            totals_N, counts_N = (self.items.get(f"{source}/{language}/{name}") for name in ("nats", "tokens"))
+        else:
+            totals_N = self.items.get(f"tasks/{source}/{language}/{self._headlines[source]}")
+            counts_N = None if totals_N is None else np.ones(len(totals_N))
+        return None if totals_N is None or counts_N is None else (totals_N, counts_N)
 
 
-def _scores(
-    points: Mapping[int, PointResult], dense: PointResult, sources: Sources, problems: list[Problem]
-) -> dict[str, dict[str, Scores]]:
-    """Returns what counts of the points of a cell; a point without a measure that others have is a problem."""
-    reference = _Loaded(dense, dense, [])
-    loaded = {seed: _Loaded(point, dense, problems) for seed, point in sorted(points.items())}
+class _Reading:
+    """Reads results, and keeps of each measure whose items all others' have to be."""
+
+    def __init__(self, study: StudyResults, problems: list[Problem]):
+        """Finds out what has been measured of any model."""
+        self._problems = problems
+        self._headlines = {
+            name: task["headline"] for of in reversed(study.done) for name, task in of.result.get("tasks", {}).items()
+        }
+        self._expected = [
+            (language, source)
+            for language in study.config.evaluation.languages
+            for source in (PERPLEXITY, *self._headlines)
+            if any(_has_measured(of.result, language, source) for of in study.done)
+        ]
+        self._references: dict[tuple[str, str], tuple[_Loaded, np.ndarray]] = {}
+
+    def counts_of(self, language: str, source: str) -> np.ndarray:
+        """Returns tokens of each window, or ones for answers, of a measure that counts in some result."""
+        return self._references[language, source][1]
+
+    def point(self, point: PointResult) -> dict[tuple[str, str], np.ndarray]:
+        """Returns the totals of the items of what counts, by language and source."""
+        loaded = _Loaded(point, self._headlines, self._problems)
+        found: dict[tuple[str, str], np.ndarray] = {}
+        for key in self._expected:
+            if not loaded.has(*key):
+                if loaded.is_damaged:
+                    continue
+                if point.id != DENSE:
+                    owner = self._references[key][0].owner if key in self._references else "others"
+                    loaded.refuse(*key, f"nothing was measured, and of {owner} it was")
+                elif _has_measured(point.result, *key):
+                    loaded.refuse(*key, "the items are not there that its result tells of")
+                continue
+            own = loaded.read(*key)
+            if own is None:
+                continue
+            reference, _ = self._references.setdefault(key, (loaded, own[1]))
+            if reference is loaded or loaded.is_like(reference, *key):
+                found[key] = own[0]
+        return found
+
+
+def _has_measured(result: Mapping[str, Any], language: str, source: str) -> bool:
+    if source == PERPLEXITY:
+        return language in result.get("perplexity", {})
+    return language in result.get("tasks", {}).get(source, {}).get("languages", {})
+
+
+def _scores(points: Mapping[int, PointResult], read: _Reading) -> dict[str, dict[str, Scores]]:
+    """Returns what counts of the points of a cell."""
+    totals: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for seed, point in sorted(points.items()):
+        for key, totals_N in read.point(point).items():
+            totals.setdefault(key, {})[seed] = totals_N
     scores: dict[str, dict[str, Scores]] = {}
-    for language, of_language in sources.items():
-        for source, of_dense in of_language.items():
-            found = {seed: point.read_like(reference, language, source) for seed, point in loaded.items()}
-            kept = {seed: totals_N for seed, totals_N in found.items() if totals_N is not None}
-            if kept:
-                of_cell = Scores(tuple(kept), np.stack(list(kept.values())), of_dense.counts_N)
-                scores.setdefault(language, {})[source] = of_cell
+    for (language, source), kept in totals.items():
+        of_cell = Scores(tuple(kept), np.stack(list(kept.values())), read.counts_of(language, source))
+        scores.setdefault(language, {})[source] = of_cell
     return scores

@@ -79,6 +79,16 @@ class StudyResults:
     points: tuple[PointResult, ...]
     missing: tuple[str, ...]
 
+    @property
+    def done(self) -> tuple[PointResult, ...]:
+        """The results that are done, the dense model's first."""
+        return tuple(of for of in (self.dense, *self.points) if of is not None and of.status == "done")
+
+    @property
+    def is_dense_done(self) -> bool:
+        """Whether there is a dense model to compare with."""
+        return self.dense is not None and self.dense.status == "done"
+
 
 def read_study(out: Path) -> StudyResults:
     """Reads the folder that ``jaxprune study`` writes to.
@@ -230,6 +240,9 @@ def _is_score(value: Any, headline: str) -> bool:
     """Returns whether it has a score and baselines; what JSON has no number for is null."""
     match value:
         case {"metrics": dict() as metrics, "baselines": dict() as baselines}:
+            # Of what is not generated nothing can be empty.
+            if "empty" in value and not (isinstance(value["empty"], int) and isinstance(value.get("items"), int)):
+                return False
             match metrics.get(headline):
                 case {"value": value, "interval": [low, high]}:
                     return all(map(_is_number_or_null, (value, low, high, *baselines.values())))

@@ -128,6 +128,23 @@ def test_figures_are_there_twice_and_follow_the_page(folder, reported):
     assert "<image" not in drawn
 
 
+def test_what_a_decision_does_not_need_is_folded(folder, reported):
+    text = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert "<details open" not in text
+    unfolded = re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
+    shown = re.findall(r'<svg role="img" aria-label="wanda 0.5: ([\w ]+)', unfolded)
+    assert shown == [
+        "perplexity by calibration and evaluation language",
+        "knowledge tasks",
+        "change of perplexity against English calibration",
+    ]
+    assert "<table" not in unfolded
+    [german] = re.findall(r"<h4>German.*?</article>", text, flags=re.DOTALL)
+    first, folded = german.split("<details>")
+    assert "95 % interval" in first
+    assert "costs nothing more" in folded
+
+
 def test_json_and_markdown_say_the_same(capsys, monkeypatch, folder, reported):
     done = run(capsys, "report", folder, "--json", "--overwrite")
     assert done.status == 0, done.err
@@ -172,7 +189,7 @@ def test_a_study_with_holes_says_so_first(capsys, tmp_path, monkeypatch):
     done = run(capsys, "report", out)
     assert done.status == 0, done.err
     err = " ".join(done.err.split())
-    assert "Unfinished: 3 of 5 points done, 1 still missing." in err
+    assert "Unfinished: 3 of 5 points done, 1 still missing: wanda_0.5_sw_seed0." in err
     assert "wanda_0.5_ar_seed0 (prune: the factorisation of <k_proj> failed)" in err
     assert "no calibration holds the targets" in done.out
     assert "other languages lose at most 90 %" in done.out
@@ -204,9 +221,11 @@ def test_results_that_were_edited_do_not_stop_the_others(capsys, tmp_path):
     assert told.count("to judge by its point") == 2
     path = out / "dense" / "result.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "tasks": {"x": {}}}))
-    refused = run(capsys, "report", out, "--overwrite")
-    assert refused.status == 2
-    assert "has it as damaged" in " ".join(refused.err.split())
+    done = run(capsys, "report", out, "--overwrite")
+    assert done.status == 0, done.err
+    assert f"cannot be read (result: {path} is not a result of this study, to judge by its tasks)" in " ".join(
+        done.err.split()
+    )
 
 
 def test_points_without_their_items_are_told_at_the_top(capsys, tmp_path):
@@ -275,27 +294,8 @@ def test_ratios_alone_decide_nothing_and_limits_are_told(tmp_path):
     assert lead(summary, setting).startswith("Only signal-to-noise ratios were measured, which alone decide nothing")
 
 
-@pytest.mark.parametrize("case", ["empty", "no dense", "dense failed", "nothing done"])
-def test_nothing_to_compare_is_refused(capsys, tmp_path, case):
-    out = tmp_path / "out"
-    if case == "empty":
-        out.mkdir()
-    else:
-        made = planted(seeds=(0,))
-        points = [name for name in made.results if name != "dense"]
-        if case == "no dense":
-            made.drop("dense")
-        elif case == "dense failed":
-            made.results["dense"] |= {"status": "failed", "error": {"stage": "perplexity", "message": "out of memory"}}
-        else:
-            made.fail(points[0])
-            made.drop(*points[1:])
-        made.write(out)
-    done = run(capsys, "report", out)
+def test_a_folder_without_a_study_is_refused(capsys, tmp_path):
+    done = run(capsys, "report", tmp_path)
     assert done.status == 2
-    expected = {
-        "empty": "holds no study", "no dense": "has not measured that yet", "dense failed": "out of memory",
-        "nothing done": "no point that is done (1 failed, 4 missing)",
-    }  # fmt: skip
-    assert expected[case] in " ".join(done.err.split())
-    assert not (out / "report").exists()
+    assert "holds no study" in " ".join(done.err.split())
+    assert not (tmp_path / "report").exists()

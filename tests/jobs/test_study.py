@@ -456,15 +456,74 @@ def test_what_is_kept(world, tmp_path, keep):
         assert open_checkpoint(str(point.folder / "model")).read(block_section(0)) is not None
 
 
+def files_of(out):
+    """Returns every file and folder, claims and unfinished files among them."""
+    return sorted(str(path.relative_to(out)) for path in out.rglob("*"))
+
+
+def abandoned_claim(path):
+    """Writes a claim of a process of this machine that is gone."""
+    own = claims.take(path.parent, path.name)
+    held = json.loads(path.read_text())
+    own.__exit__()
+    path.write_text(json.dumps(held | {"started": "1"}))
+
+
 def test_what_a_process_left_that_died_right_after_a_result_is_removed(finished, world, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
+    before = files_of(out)
     folder = out / "points" / "wanda_0.5_de_seed0"
     (folder / "model").mkdir()
     (folder / "jaxprune").rename(folder / "model" / "jaxprune")
     (folder / ".snr.json").write_text("{}")
     assert run(ask(world, tmp_path / "study.yaml"), out) == {}
     assert contents(out) == contents(finished[0])
+    assert files_of(out) == before
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "points/wanda_0.5_de_seed0/.perplexity.json",
+        "points/wanda_0.5_de_seed0/.perplexity.npz",
+        "points/wanda_0.5_de_seed0/.result.json.0123456789ab.new",
+        "points/wanda_0.5_de_seed0/..perplexity.npz.0123456789ab.new",
+        "points/wanda_0.5_de_seed0/.model.partial/model.safetensors",
+        "points/wanda_0.5_de_seed0/.claim",
+        "dense/.claim",
+        "calibration/.de.seed0.claim",
+        "calibration/.de.seed0.npz.0123456789ab.new",
+        ".study.yaml.0123456789ab.new",
+    ],
+)
+def test_what_a_killed_process_left_beside_results_is_removed(finished, world, tmp_path, left):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    before = files_of(out)
+    path = out / left
+    path.parent.mkdir(exist_ok=True)
+    if "claim" in path.name:
+        abandoned_claim(path)
+    else:
+        path.write_bytes(b"half of")
+    assert files_of(out) != before
+    assert run(ask(world, tmp_path / "study.yaml"), out) == {}
+    assert files_of(out) == before
+
+
+def test_what_another_process_is_at_is_left_to_it(finished, world, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    folder = out / "calibration"
+    unfinished = folder / ".de.seed0.npz.0123456789ab.new"
+    unfinished.write_bytes(b"half of")
+    with claims.take(folder, ".de.seed0.claim"), claims.take(out / "dense"):
+        (out / "dense" / ".snr.json").write_text("{}")
+        assert run(ask(world, tmp_path / "study.yaml"), out) == {}
+        assert unfinished.exists()
+        assert (out / "dense" / ".snr.json").exists()
+        assert (folder / ".de.seed0.claim").exists()
 
 
 def test_a_result_of_a_process_that_has_lost_its_point_is_dropped(finished, world, tmp_path, monkeypatch):

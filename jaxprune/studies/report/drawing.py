@@ -16,10 +16,14 @@ from jaxprune.studies.findings import unit
 from jaxprune.studies.measured import PERPLEXITY, Measure, Setting
 from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.figures import (
+    AMONG_SEVERAL,
     DENSE,
+    ENGLISH,
+    IN_PAIR,
     OWN_LANGUAGE,
     Estimate,
     Levels,
+    Mark,
     TaskRow,
     cost_figure,
     forest_figure,
@@ -27,6 +31,7 @@ from jaxprune.studies.report.figures import (
     task_figure,
 )
 from jaxprune.studies.report.summary import Summary, estimate
+from jaxprune.studies.report.table import NOTHING
 
 _MOST_IN_A_GROUP = 5
 
@@ -69,8 +74,7 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                 figure = level_figure(f"{setting}: {what}", levels, row_label="calibrated on", column_label=columns)
                 caption = (
                     f"{setting}: {what} by calibration and evaluation language. Compare within a column: colour is "
-                    "the loss "
-                    "against the dense model, the best of each column is framed."
+                    f"{_meaning(levels)}, the best of each column is framed."
                 )
                 yield "heat maps", f"heatmap-{measure.name}-{setting}", caption, figure
         for measure in measured.measures:
@@ -113,27 +117,50 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
 
 
 def _levels(summary: Summary, setting: Setting, measure: Measure) -> Levels | None:
+    """Returns scores by calibration and language; colour is the loss against dense, or where that has none, the best.
+
+    In a column without dense scores beside others that have them, there is no colour.
+    """
     measured, source = summary.measured, measure.sources[0]
-    languages = [language for language in measured.languages if source in measured.dense[language]]
+    languages = [
+        language
+        for language in measured.languages_of(source)
+        if any(source in cell.scores.get(language, {}) for cell in measured.cells[setting].values())
+    ]
     cells = measured.cells[setting]
     if not languages:
         return None
-    texts, levels = [], np.full((len(cells), len(languages)), np.nan)
+    texts, means = [], np.full((len(cells), len(languages)), np.nan)
     for row, cell in enumerate(cells.values()):
         texts.append([""] * len(languages))
         for column, language in enumerate(languages):
-            scores, dense = cell.scores.get(language, {}).get(source), measured.dense[language][source]
-            if scores is not None:
-                texts[row][column] = wording.score(measure.name, scores.mean, dense)
-                lost = scores.mean - dense.mean
-                levels[row, column] = lost if source == PERPLEXITY else -wording.scale(dense) * lost
-    if np.isnan(levels).all():
-        return None
-    of_dense = [(language, measured.dense[language][source]) for language in languages]
-    heads = [f"{language}\n({wording.score(measure.name, dense.mean, dense)})" for language, dense in of_dense]
-    framed = [None if np.isnan(column).all() else int(np.nanargmin(column)) for column in levels.T]
-    label = "log(perplexity / dense)" if source == PERPLEXITY else "points below dense"
-    return Levels(list(cells), heads, texts, levels, framed, label)
+            scores, shown_as = cell.scores.get(language, {}).get(source), measured.reference(language, source)
+            if scores is not None and shown_as is not None:
+                texts[row][column] = wording.score(measure.name, scores.mean, shown_as)
+                means[row, column] = scores.mean if source == PERPLEXITY else -wording.scale(shown_as) * scores.mean
+    dense = [measured.dense[language].get(source) for language in languages]
+    heads = [
+        f"{language}\n({NOTHING if of is None else wording.score(measure.name, of.mean, of)})"
+        for language, of in zip(languages, dense, strict=True)
+    ]
+    if any(of is not None for of in dense):
+        least = [
+            np.nan if of is None else of.mean if source == PERPLEXITY else -wording.scale(of) * of.mean for of in dense
+        ]
+        label = "log(perplexity / dense)" if source == PERPLEXITY else "points below dense"
+    else:
+        least = np.nanmin(means, axis=0)
+        label = "log(perplexity / best of column)" if source == PERPLEXITY else "points below best of column"
+    framed = [int(np.nanargmin(column)) for column in means.T]
+    return Levels(list(cells), heads, texts, means - np.asarray(least), framed, label)
+
+
+def _meaning(levels: Levels) -> str:
+    """Returns what the colours say."""
+    if "dense" not in levels.label:
+        return "what is lost against the best of the column, as nothing counts of the dense model"
+    without = " (grey: nothing counts of that)" if np.isnan(levels.levels).all(axis=0).any() else ""
+    return f"the loss against the dense model{without}"
 
 
 def _against_english(summary: Summary, setting: Setting, measure: str) -> list[Comparison]:
@@ -195,10 +222,9 @@ def _who_pays(summary: Summary, setting: Setting) -> Levels | None:
 
 
 def _tasks(summary: Summary, setting: Setting) -> Iterator[tuple[str, str, str, Any]]:
-    """Gives a figure for each ability: dense, English calibration, and each language's own."""
+    """Gives a figure for each ability: dense, English calibration, each language's own, and mixtures with it."""
     measured = summary.measured
-    assert summary.study.dense is not None
-    stored = summary.study.dense.result.get("tasks", {})
+    stored = {name: task for of in reversed(summary.study.done) for name, task in of.result.get("tasks", {}).items()}
     abilities = dict.fromkeys(measure.ability for measure in measured.measures if measure.tasks)
     for ability in abilities:
         panels: dict[str, dict[str, TaskRow]] = {}
@@ -210,8 +236,8 @@ def _tasks(summary: Summary, setting: Setting) -> Iterator[tuple[str, str, str, 
         if panels:
             caption = (
                 f"{setting}: {ability} tasks, dense and pruned, beside what no model at all reaches: chance, the most "
-                "frequent "
-                "answer, and shared words."
+                "frequent answer, and shared words. Mixtures are those that contain the language; the heat map names "
+                "each."
             )
             yield "tasks", f"tasks-{ability}-{setting}", caption, task_figure(f"{setting}: {ability} tasks", panels)
 
@@ -219,24 +245,35 @@ def _tasks(summary: Summary, setting: Setting) -> Iterator[tuple[str, str, str, 
 def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any) -> dict[str, TaskRow]:
     measured = summary.measured
     rows: dict[str, TaskRow] = {}
-    for language in measured.languages:
+    for language in measured.languages_of(measure.name):
+        factor = unit(measured, measure, language)
+        found = [
+            (kind, scores)
+            for kind, calibration in _shown(summary, setting, language)
+            if (scores := measured.cells[setting][calibration].scores.get(language, {}).get(measure.name)) is not None
+        ]
         dense = measured.dense[language].get(measure.name)
-        if dense is None:
-            continue
-        factor = wording.scale(dense)
-        shown = {DENSE: dense}
-        calibrations = {"calibrated on English": summary.english, OWN_LANGUAGE: alone(measured, language)}
-        for name, calibration in calibrations.items():
-            cell = measured.cells[setting].get(calibration or "")
-            scores = None if cell is None else cell.scores.get(language, {}).get(measure.name)
-            if scores is not None:
-                shown[name] = scores
-        points = {}
-        for name, scores in shown.items():
-            found = estimate(scores)
-            points[name] = tuple(factor * number for number in (found.value, *found.interval))
+        marks = [
+            Mark(kind, *(factor * number for number in (of.value, *of.interval)))
+            for kind, of in ((kind, estimate(scores)) for kind, scores in ([(DENSE, dense)] if dense else []) + found)
+        ]
         baselines = stored["languages"].get(language, {}).get("baselines", {})
-        rows[language] = TaskRow(
-            points, {name: factor * value for name, value in baselines.items() if value is not None}
-        )
+        if found:
+            rows[language] = TaskRow(
+                marks, {name: factor * value for name, value in baselines.items() if value is not None}
+            )
     return rows
+
+
+def _shown(summary: Summary, setting: Setting, language: str) -> list[tuple[str, str]]:
+    """Returns kinds and names of the calibrations of a setting that concern a language."""
+    measured = summary.measured
+    own = alone(measured, language)
+    named = {ENGLISH: summary.english, OWN_LANGUAGE: None if own == summary.english else own}
+    of_language = [name for name in measured.cells[setting] if language in measured.mixtures[name]]
+    mixtures = {name: len(measured.mixtures[name]) for name in of_language if name not in named.values()}
+    return [
+        *((kind, name) for kind, name in named.items() if name is not None and name in measured.cells[setting]),
+        *((IN_PAIR, name) for name, languages in mixtures.items() if languages == 2),
+        *((AMONG_SEVERAL, name) for name, languages in mixtures.items() if languages > 2),
+    ]

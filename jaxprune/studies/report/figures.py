@@ -15,8 +15,18 @@ _GREY = "#808080"
 _GREYS = ("#4d4d4d", "#9a9a9a", "#c4c4c4")
 _HATCHES = ("", "///", "...")
 
-DENSE, OWN_LANGUAGE = "dense", "calibrated on own language"
-"""Names in a ``TaskRow`` that are drawn in a way of their own."""
+DENSE, ENGLISH, OWN_LANGUAGE = "dense", "calibrated on English", "calibrated on own language"
+IN_PAIR, AMONG_SEVERAL = "own language and another", "own language and several others"
+"""Kinds of a ``Mark``."""
+
+# How a kind is drawn: matplotlib's mark, whether in the language's colour, and whether filled.
+_KINDS = {
+    DENSE: ("o", False, True),
+    ENGLISH: ("s", False, False),
+    OWN_LANGUAGE: ("D", True, True),
+    IN_PAIR: ("^", True, False),
+    AMONG_SEVERAL: ("v", True, False),
+}
 
 
 class Levels(NamedTuple):
@@ -143,15 +153,28 @@ def forest_figure(title: str, estimates: Mapping[str, Sequence[Estimate]], label
     return figure
 
 
-class TaskRow(NamedTuple):
-    """One language's scores in one task, in points.
+class Mark(NamedTuple):
+    """A model's score with its interval, in points.
 
     Attributes:
-      scores: by model: dense, and the calibrations that are shown; each with its interval.
-      baselines: scores without any model, by name.
+      kind: of model.
     """
 
-    scores: Mapping[str, tuple[float, float, float]]
+    kind: str
+    value: float
+    low: float
+    high: float
+
+
+class TaskRow(NamedTuple):
+    """One language's scores in one task.
+
+    Attributes:
+      marks: from the top.
+      baselines: scores without any model, by name, in points.
+    """
+
+    marks: Sequence[Mark]
     baselines: Mapping[str, float]
 
 
@@ -159,31 +182,36 @@ def task_figure(title: str, tasks: Mapping[str, Mapping[str, TaskRow]]) -> Any:
     """Draws scores by task and language, beside what no model at all reaches."""
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(name for rows in tasks.values() for row in rows.values() for name in row.scores))
-    most = max(len(rows) for rows in tasks.values())
-    figure = Figure(figsize=(1.9 + 3.6 * len(tasks), 1.6 + 0.42 * most), layout="constrained")
+    languages = list(dict.fromkeys(language for rows in tasks.values() for language in rows))
+    lines = {name: max(len(rows[name].marks) for rows in tasks.values() if name in rows) for name in languages}
+    # A line a mark, and one between languages.
+    tops = dict(zip(languages, np.cumsum([0, *(lines[name] + 1 for name in languages)]).tolist(), strict=False))
+    total = sum(lines.values()) + len(languages)
+    figure = Figure(figsize=(1.9 + 3.6 * len(tasks), 1.4 + 0.13 * total), layout="constrained")
     grid = figure.subplots(1, len(tasks), squeeze=False)[0]
     strokes = {"chance": ":", "majority": "--", "overlap": "-."}
     handles: dict[str, Any] = {}
+    colours = language_colours(languages)
     for axes, (task, rows) in zip(grid, tasks.items(), strict=True):
-        colours = language_colours(rows)
-        for y, (language, row) in enumerate(rows.items()):
+        for language, row in rows.items():
+            top, bottom = tops[language] - 0.5, tops[language] + lines[language] - 0.5
             for baseline, value in row.baselines.items():
                 stroke = strokes.get(baseline, "-")
                 handles[baseline] = axes.plot(
-                    [value, value], [y - 0.4, y + 0.4], stroke, color=_GREY, linewidth=1.6, label=baseline
+                    [value, value], [top, bottom], stroke, color=_GREY, linewidth=1.6, label=baseline
                 )[0]
-            for index, (name, (value, low, high)) in enumerate(row.scores.items()):
-                shift = (index - (len(row.scores) - 1) / 2) * 0.22
-                colour = colours[language] if name == OWN_LANGUAGE else INK
-                face = colour if name in (DENSE, OWN_LANGUAGE) else PAPER
-                mark = _MARKS[names.index(name) % len(_MARKS)]
-                axes.plot([low, high], [y + shift, y + shift], color=colour, linewidth=1.2)
-                axes.plot([value], [y + shift], mark, color=colour, markerfacecolor=face, markersize=5)
-                face = face if face == PAPER else INK
-                handles[name] = axes.plot([], [], mark, color=INK, markerfacecolor=face, markersize=5, label=name)[0]
-        axes.set_yticks(range(len(rows)), list(rows))
-        axes.set_ylim(len(rows) - 0.4, -0.6)
+            for y, one in enumerate(row.marks, start=tops[language]):
+                mark, is_coloured, is_filled = _KINDS[one.kind]
+                colour = colours[language] if is_coloured else INK
+                axes.plot([one.low, one.high], [y, y], color=colour, linewidth=1.2)
+                face = colour if is_filled else PAPER
+                axes.plot([one.value], [y], mark, color=colour, markerfacecolor=face, markersize=5)
+                face = INK if is_filled else PAPER
+                handles[one.kind] = axes.plot(
+                    [], [], mark, color=INK, markerfacecolor=face, markersize=5, label=one.kind
+                )[0]
+        axes.set_yticks([tops[name] + (lines[name] - 1) / 2 for name in languages], languages)
+        axes.set_ylim(total - 1, -1)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.3)
         axes.set_title(task, fontsize=10)
@@ -192,7 +220,7 @@ def task_figure(title: str, tasks: Mapping[str, Mapping[str, TaskRow]]) -> Any:
             axes.spines[spine].set_visible(False)
     grid[0].set_ylabel("evaluated on")
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    order = [*names, *(name for name in handles if name not in names)]
+    order = [*(kind for kind in _KINDS if kind in handles), *(name for name in handles if name not in _KINDS)]
     figure.legend(handles=[handles[name] for name in order], frameon=False, fontsize=9, loc="outside right upper")
     return figure
 

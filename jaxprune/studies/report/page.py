@@ -17,13 +17,14 @@ from jaxprune.studies.criterion import TargetResult, criterion_for
 from jaxprune.studies.figure_files import inline_svg
 from jaxprune.studies.findings import Answer, target_text
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.measured import Setting
+from jaxprune.studies.measured import PERPLEXITY, Setting
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import markdown
 from jaxprune.studies.report.tables import cost_table, tables
 
 NO_FIGURES = "Figures are missing: they need matplotlib, pip install 'jaxprune[figures]'."
+NOTHING_DONE = "Nothing can be said yet: no point of the study is done, so nothing is recommended."
 _SECTIONS = (
     ("heat maps", "Calibration by evaluation language"),
     ("differences", "Differences to English calibration"),
@@ -71,6 +72,7 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         points=points_text(summary),
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         state=summary.state,
+        nothing_done="" if summary.measured.cells else NOTHING_DONE,
         settings=[
             {
                 "name": str(setting),
@@ -83,10 +85,15 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         criterion=criterion_text(summary),
         findings=summary.findings,
         figures=[
-            {"section": one.section, "caption": one.caption, "svg": Markup(inline_svg(one.path, one.caption))}
+            {
+                "section": one.section,
+                "caption": one.caption,
+                "svg": Markup(inline_svg(one.path, one.caption)),
+                "is_open": _is_open(one, drawn),
+            }
             for one in drawn
         ],
-        no_figures=NO_FIGURES,
+        no_figures=NO_FIGURES if _lacks_figures(summary, drawn) else "",
         sections=_SECTIONS,
         cost=cost_table(summary),
         analyses=summary.analyses,
@@ -98,13 +105,26 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
     )
 
 
+def _is_open(one: Drawn, drawn: Sequence[Drawn]) -> bool:
+    """Returns whether a figure is seen at once, and printed: what a decision needs, perplexity before all else."""
+    if one.section == "heat maps":
+        of_perplexity = [of for of in drawn if of.path.stem.startswith(f"heatmap-{PERPLEXITY}-")]
+        return not of_perplexity or one in of_perplexity
+    return one.section in ("tasks", "who pays")
+
+
+def _lacks_figures(summary: Summary, drawn: Sequence[Drawn]) -> bool:
+    return not drawn and bool(summary.measured.cells)
+
+
 def _card(given: Answer, colours: dict[str, str]) -> dict[str, Any]:
-    lines = [*given.effects, given.cost, given.others, given.targets, given.doubts]
+    lines = [*given.effects, given.others, given.doubts]
     return {
         "language": language_of(given.language),
         "is_certain": given.is_certain,
         "headline": given.headline,
         "lines": [line for line in lines if line],
+        "more": [line for line in (given.targets, given.cost) if line],
         "colour": "currentColor" if colours[given.language] == "#000000" else colours[given.language],
     }
 
@@ -130,8 +150,11 @@ def criterion_text(summary: Summary) -> str:
     targets = [target_text(TargetResult(target, "", None)) for target in config.decision.targets]
     if targets:
         text += f" Targets: {'; '.join(targets)}. Calibrations that hold them come first."
-    for language in measured.languages:
+    # Without a dense model, which the state tells of, nothing counts anywhere.
+    for language in measured.languages if any(measured.dense.values()) else ():
         for source, why in criterion_for(config, measured, language).left_out.items():
+            if source not in measured.dense[language] and measured.reference(language, source) is not None:
+                why = "has no numbers of the dense model"
             text += f" In {language_of(language).english}, {source} {why} and does not count."
     return text
 
@@ -186,8 +209,7 @@ def methods_text(summary: Summary) -> list[str]:
         "what came "
         "out; the tables also have them corrected over the languages only, and as they are.",
     ]
-    assert summary.study.dense is not None
-    results = [summary.study.dense.result, *(point.result for point in summary.study.points if point.status == "done")]
+    results = [of.result for of in summary.study.done]
     for key, what in (
         ("versions", "Versions"),
         ("devices", "Devices"),
@@ -215,21 +237,26 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     parts = [f"# {summary.study.config.title}", f"{summary.study.config.model} \u00b7 {points_text(summary)}"]
     parts += [f"> **{line}**" for line in summary.state]
     parts.append("## The answer")
+    if not summary.measured.cells:
+        parts.append(NOTHING_DONE)
     for setting in summary.measured.cells:
         parts += [f"### {setting}", lead(summary, setting)]
         parts += [of.text for of in summary.for_all if of.setting == setting]
         parts += [f"- {given.text}" for given in summary.answers if given.setting == setting]
-    parts += [criterion_text(summary), "## What the published study found, and this one"]
-    parts.append("\n".join(f"- {one.claim} **{one.verdict}.** {one.evidence}" for one in summary.findings))
-    if not drawn:
+    parts.append(criterion_text(summary))
+    if summary.findings:
+        parts.append("## What the published study found, and this one")
+        parts.append("\n".join(f"- {one.claim} **{one.verdict}.** {one.evidence}" for one in summary.findings))
+    if _lacks_figures(summary, drawn):
         parts.append(NO_FIGURES)
+    cost = cost_table(summary)
     for section, heading in _SECTIONS:
         of_section = [one for one in drawn if one.section == section]
-        if of_section or section == "cost":
+        if of_section or (section == "cost" and cost.rows):
             parts.append(f"## {heading}")
         parts += [f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in of_section]
-        if section == "cost":
-            parts.append(markdown(cost_table(summary)))
+        if section == "cost" and cost.rows:
+            parts.append(markdown(cost))
     for of in summary.analyses:
         parts += [f"## {of.heading}", of.source, of.shows, f"What it does not show: {of.not_shown}"]
         parts += [

@@ -5,19 +5,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxprune.errors import RequestError
 from jaxprune.evaluation.seeds import SeededDifference, difference_over_seeds
 from jaxprune.studies.analyses import read_analyses
 from jaxprune.studies.caveats import caveats, state
 from jaxprune.studies.comparisons import Comparison, compare_all
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import Decision, decide
+from jaxprune.studies.empty_generations import empty_generations
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.for_all import ForAll, for_all
 from jaxprune.studies.measured import Cell, Measured, Scores, Setting, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
-from jaxprune.studies.results import StudyResults
+from jaxprune.studies.results import PointResult, StudyResults
 from jaxprune.studies.snr_numbers import energy, median_token
 
 FORMAT = 1
@@ -49,6 +49,11 @@ class Summary:
     def undecided(self, setting: Setting) -> str:
         """Returns why nothing can be decided in a setting that has no answers, in a sentence."""
         cells = self.measured.cells[setting].values()
+        if self.study.config.evaluation.measures and not any(self.measured.dense.values()):
+            return (
+                "Nothing counts of the dense model, against which losses are taken, so no calibration can be called "
+                "the best."
+            )
         if not self.study.config.evaluation.measures:
             return (
                 "Only signal-to-noise ratios were measured, which alone decide nothing: they say how far a model has "
@@ -62,19 +67,8 @@ class Summary:
 
 
 def summarise(study: StudyResults) -> Summary:
-    """Computes what there is to say of a study, finished or not.
-
-    Raises:
-      RequestError: there is nothing to compare: no dense measurement, or no point that is done.
-    """
+    """Computes what there is to say of a study, finished or not."""
     measured = read_measured(study)
-    if not measured.cells:
-        failed = len(study.points)
-        raise RequestError(
-            f"{study.folder} has no point that is done ({failed} failed, {len(study.missing)} missing), so there is "
-            "nothing "
-            "to compare; run jaxprune study on it until some are."
-        )
     against = baselines(study.config, measured)
     comparisons = compare_all(measured, against)
     decisions = decide(study.config, measured, comparisons)
@@ -87,7 +81,8 @@ def summarise(study: StudyResults) -> Summary:
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
         for_all=for_all(decisions),
-        findings=published_findings(measured, comparisons),
+        # Of no point at all not even that it cannot be judged.
+        findings=published_findings(measured, comparisons) if measured.cells else (),
         caveats=(*unread, *caveats(study, measured)),
         state=state(study, measured),
         analyses=analyses,
@@ -107,6 +102,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "title": summary.study.config.title,
         "model": summary.study.config.model,
         "state": list(summary.state),
+        "dense": _status(summary.study.dense),
         "missing": list(summary.study.missing),
         "failed": [
             {"id": point.id, "error": dict(point.error or {})}
@@ -114,6 +110,10 @@ def as_json(summary: Summary) -> dict[str, Any]:
             if point.status != "done"
         ],
         "left_out": [problem._asdict() for problem in measured.problems],
+        "empty_generations": {
+            task: {model: {language: count._asdict() for language, count in of.items()} for model, of in by.items()}
+            for task, by in empty_generations(summary.study, measured).items()
+        },
         "baselines": {"english": summary.english},
         "answers": [
             {**_of(given.setting), **_plain(given), "text": given.text, "decision": _decision(decision)}
@@ -162,6 +162,12 @@ def as_json(summary: Summary) -> dict[str, Any]:
         },
     }
     return _finite(found)
+
+
+def _status(dense: PointResult | None) -> dict[str, Any]:
+    if dense is None:
+        return {"status": "missing", "error": None}
+    return {"status": dense.status, "error": None if dense.error is None else dict(dense.error)}
 
 
 def _of(setting: Any) -> dict[str, str]:

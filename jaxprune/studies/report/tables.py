@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxprune.studies import wording
+from jaxprune.studies.empty_generations import empty_generations
 from jaxprune.studies.findings import unit
-from jaxprune.studies.measured import PERPLEXITY, Measure, Scores, Setting
+from jaxprune.studies.grid import DENSE
+from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Scores, Setting, number_at
 from jaxprune.studies.report.summary import Summary, estimate
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.snr_numbers import Ratio, energy, median_token, without_interval
@@ -16,15 +18,18 @@ def tables(summary: Summary) -> list[Table]:
     return [
         *(
             table
-            for setting in measured.cells
+            # Of a study without a point that is done, the dense model's.
+            for setting in measured.cells or (None,)
             for measure in measured.measures
             if not measure.is_pooled and (table := _values(summary, setting, measure)).rows
         ),
         *_differences(summary),
         *(table for setting in measured.cells for table in _snr(summary, setting)),
-        _ranking(summary),
+        *_ranking(summary),
         *(table for section in summary.analyses for table in section.tables),
+        *_empty(summary),
         *_left_out(summary),
+        *_not_done(summary),
     ]
 
 
@@ -50,31 +55,37 @@ def _optional(value: float | None, show: object) -> str:
     return NOTHING if value is None or not callable(show) else str(show(value))
 
 
-def value_with_interval(name: str, scores: Scores, dense: Scores) -> str:
-    """Returns ``31.2 [28.9, 33.6]``."""
+def value_with_interval(name: str, scores: Scores, shown_as: Scores) -> str:
+    """Returns ``31.2 [28.9, 33.6]``, in the unit of ``shown_as``."""
     found = estimate(scores)
-    low, high = (wording.score(name, end, dense) for end in found.interval)
-    return f"{wording.score(name, found.value, dense)} [{low}, {high}]"
+    low, high = (wording.score(name, end, shown_as) for end in found.interval)
+    return f"{wording.score(name, found.value, shown_as)} [{low}, {high}]"
 
 
-def _values(summary: Summary, setting: Setting, measure: Measure) -> Table:
+def _values(summary: Summary, setting: Setting | None, measure: Measure) -> Table:
     measured, source = summary.measured, measure.sources[0]
-    languages = [language for language in measured.languages if source in measured.dense[language]]
+    cells = {} if setting is None else measured.cells[setting]
+    languages = measured.languages_of(source)
+    scores = {"(dense)": measured.dense} | {name: cell.scores for name, cell in cells.items()}
     rows = [
-        ["(dense)", *(_cell(measure, measured.dense[lang][source], measured.dense[lang][source]) for lang in languages)]
+        [name, *(_cell(measured, measure, language, of.get(language, {}).get(source)) for language in languages)]
+        for name, of in scores.items()
     ]
-    for name, cell in measured.cells[setting].items():
-        found = [cell.scores.get(language, {}).get(source) for language in languages]
-        values = [_cell(measure, s, measured.dense[lang][source]) for s, lang in zip(found, languages, strict=True)]
-        rows.append([name, *values])
     what = (
         measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
     )
-    return Table(f"{setting}: {what} with 95 % intervals", ["calibrated on", *languages], rows if languages else [])
+    return Table(
+        f"{setting or 'dense model'}: {what} with 95 % intervals",
+        ["calibrated on", *languages],
+        rows if languages else [],
+    )
 
 
-def _cell(measure: Measure, scores: Scores | None, dense: Scores) -> str:
-    return NOTHING if scores is None else value_with_interval(measure.name, scores, dense)
+def _cell(measured: Measured, measure: Measure, language: str, scores: Scores | None) -> str:
+    shown_as = measured.reference(language, measure.sources[0])
+    if scores is None or shown_as is None:
+        return NOTHING
+    return value_with_interval(measure.name, scores, shown_as)
 
 
 def _differences(summary: Summary) -> Iterator[Table]:
@@ -143,7 +154,7 @@ def _intervals(summary: Summary, ratios: Mapping[str, Sequence[Ratio | None]]) -
     return f"with 95 % intervals (where there is none, {missing})" if any(known) else missing
 
 
-def _ranking(summary: Summary) -> Table:
+def _ranking(summary: Summary) -> Iterator[Table]:
     rows = [
         [
             f"{decision.setting} · {decision.language}",
@@ -159,7 +170,8 @@ def _ranking(summary: Summary) -> Table:
         for candidate in decision.candidates
     ]
     head = ["for", "calibration", "loss by the criterion", "95 % interval", "p against the first (Holm)", "targets"]
-    return Table("Every calibration by the criterion, best first", head, rows)
+    if rows:
+        yield Table("Every calibration by the criterion, best first", head, rows)
 
 
 def _targets(results: tuple) -> str:
@@ -171,3 +183,33 @@ def _left_out(summary: Summary) -> Iterator[Table]:
     problems = summary.measured.problems
     if problems:
         yield Table("Measured, and left out", ["point", "why"], [[problem.point, problem.what] for problem in problems])
+
+
+def _empty(summary: Summary) -> Iterator[Table]:
+    languages = summary.measured.languages
+    rows = [
+        [f"{task} \u00b7 {model}", *(str(of.get(language, NOTHING)) for language in languages)]
+        for task, by_model in empty_generations(summary.study, summary.measured).items()
+        for model, of in by_model.items()
+    ]
+    if rows:
+        yield Table("Empty generations", ["task and model", *languages], rows)
+
+
+def _not_done(summary: Summary) -> Iterator[Table]:
+    """Gives what became of points that count nowhere, and what was measured of them before."""
+    study, languages = summary.study, summary.measured.languages
+    every = [] if study.dense is None else [study.dense]
+    bad = [point for point in (*every, *study.points) if point.status != "done"]
+    missing = [*([DENSE] if study.dense is None else []), *study.missing]
+    rows = [[of.id, of.status, *((of.error or {}).get(key, NOTHING) for key in ("stage", "message"))] for of in bad]
+    rows += [[name, "missing", NOTHING, "not computed yet"] for name in missing]
+    if rows:
+        yield Table("Points that count nowhere", ["point", "status", "stage", "why"], rows)
+    rows = []
+    for of in bad:
+        known = [number_at(of.result, (PERPLEXITY, language, "perplexity")) for language in languages]
+        if any(value is not None for value in known):
+            rows.append([of.id, *(NOTHING if value is None else wording.number(value) for value in known)])
+    if rows:
+        yield Table("Perplexities of points that count nowhere", ["point", *languages], rows)
