@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 
-from jaxprune.bundles import fetch_bundle
+from jaxprune.bundles import fetch_bundle, is_cached
 from jaxprune.tasks.items import ChoiceItem, DataTask, scattered
 from jaxprune.tasks.packages import (
     EXAM_LANGUAGES,
@@ -106,4 +106,5 @@ TASK = DataTask(
     description="questions of exams, three to five answers (EXAMS; en: amateur radio; ja: IT and medicine, 162 items)",
     codes=tuple(sorted((*EXAM_LANGUAGES, *OTHER_EXAMS))),
     read=_items,
+    is_cached=lambda: is_cached(EXAMS),
 )

@@ -123,7 +123,10 @@ def test_the_real_exams_have_their_right_answers():
     by_id = {language: {item.id: item for item in TASKS["exams"].items(language, None)} for language in ("en", "ja")}
     assert {language: len(items) for language, items in by_id.items()} == {"en": 587, "ja": 162}
     right = {
-        ("en", "en-fcc_amateur_extra-590"): "Localized heating of the body from RF exposure in excess of the MPE limits",
+        (
+            "en",
+            "en-fcc_amateur_extra-590",
+        ): "Localized heating of the body from RF exposure in excess of the MPE limits",
         # Lowering the price to 800 leaves 100 an item for fixed costs of 600,000.
         ("ja", "ja-japanese-itpassport-exam01-12"): "6,000",
         ("ja", "ja-japanese-national-medical-exam01-13"): "入眠時に金縛りにあう。",
