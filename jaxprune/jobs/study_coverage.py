@@ -9,7 +9,7 @@ from typing import Any
 from jaxprune.data import check_languages, knows_languages, open_texts
 from jaxprune.errors import RequestError
 from jaxprune.studies.config import StudyConfig
-from jaxprune.tasks import open_task
+from jaxprune.tasks import check_files, open_task
 from jaxprune.tasks.text_scores import check_installed
 
 InPlace = Callable[[str, Callable[[], Any]], Any]
@@ -20,11 +20,13 @@ def check_tasks(config: StudyConfig, in_place: InPlace) -> None:
     """Checks that each task has a language that is asked for, and each language something that is measured.
 
     Raises:
-      RequestError: one has none, a task is unknown, or a package that scores it is missing.
+      RequestError: one has none, a task is unknown, a file is named twice, or a package that scores it is missing.
     """
     evaluation = config.evaluation
     for index, name in enumerate(evaluation.tasks.names if evaluation.tasks else ()):
         in_place(f"evaluation.tasks.names[{index}]", lambda name=name: _check_task(name, evaluation.languages))
+    if evaluation.tasks is not None:
+        in_place("evaluation.tasks.names", lambda: check_files(evaluation.tasks.names))
     if evaluation.perplexity is None and evaluation.snr is None:
         for index, language in enumerate(evaluation.languages):
             in_place(f"evaluation.languages[{index}]", lambda language=language: _check_language(config, language))
