@@ -23,10 +23,10 @@ def check_tasks(config: StudyConfig, in_place: InPlace) -> None:
       RequestError: one has none, a task is unknown, a file is named twice, or a package that scores it is missing.
     """
     evaluation = config.evaluation
-    for index, name in enumerate(evaluation.tasks.names if evaluation.tasks else ()):
+    names = evaluation.tasks.names if evaluation.tasks else ()
+    for index, name in enumerate(names):
         in_place(f"evaluation.tasks.names[{index}]", lambda name=name: _check_task(name, evaluation.languages))
-    if evaluation.tasks is not None:
-        in_place("evaluation.tasks.names", lambda: check_files(evaluation.tasks.names))
+    in_place("evaluation.tasks.names", lambda: check_files(names))
     if evaluation.perplexity is None and evaluation.snr is None:
         for index, language in enumerate(evaluation.languages):
             in_place(f"evaluation.languages[{index}]", lambda language=language: _check_language(config, language))

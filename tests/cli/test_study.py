@@ -52,6 +52,9 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tm
     plan = json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)
     assert plan["items"] == {f"file:{tmp_path}/own.jsonl": {"de": 6}, "exams": {"de": None}}
     assert plan["missing"] == {name: ["sw"] for name in plan["items"]}
+    monkeypatch.setattr("jaxprune.jobs.study.run_study", lambda *args: None)
+    begun = run(capsys, "study", study, tmp_path / "out")
+    assert "exams has no data in sw: left out there.\n" in begun.err
 
 
 @pytest.mark.parametrize("keep", ["models", "nothing"])

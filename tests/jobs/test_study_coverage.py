@@ -99,6 +99,13 @@ def test_a_task_of_generated_text_needs_what_scores_it(tmp_path, monkeypatch):
         check(file)
 
 
+def test_a_file_under_two_names_is_refused(tmp_path):
+    own = questions(tmp_path / "own.jsonl", "de")
+    file = ask(tmp_path, tasks={"names": [own, f"file:{tmp_path}/../{tmp_path.name}/own.jsonl"]}, languages=["de"])
+    with pytest.raises(RequestError, match=r"evaluation\.tasks\.names: .* are one file"):
+        check(file)
+
+
 def test_text_that_no_method_looks_at_need_not_have_the_languages(tmp_path):
     file = ask(tmp_path, mixtures=["th"])
     asked = yaml.safe_load(file.read_text())
