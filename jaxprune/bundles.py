@@ -75,6 +75,17 @@ def fetch_bundle(bundle: Bundle) -> Path:
     return folder
 
 
+def is_cached(bundle: Bundle) -> bool:
+    """Returns whether ``fetch_bundle`` downloads nothing.
+
+    Raises:
+      RequestError: the cache cannot be used.
+    """
+    cache = cache_folder()
+    with using(cache, bundle.name, bundle.num_bytes):
+        return _is_intact(cache / bundle.name, bundle)
+
+
 def _unpack(bundle: Bundle, half_done: Path) -> Path:
     """Downloads, checks and takes out; returns the folder of the files, complete with its record."""
     unpacked = half_done / "unpacked"

@@ -130,6 +130,17 @@ def fetch(name: str) -> Path:
     return path
 
 
+def is_cached(name: str) -> bool:
+    """Returns whether ``fetch`` of a sample there is downloads nothing.
+
+    Raises:
+      RequestError: the cache cannot be used.
+    """
+    sample, folder = SAMPLES[name], cache_folder()
+    with using(folder, sample.filename, sample.num_bytes):
+        return _is_intact(folder / sample.filename, sample)
+
+
 def _is_intact(path: Path, sample: Sample) -> bool:
     """Returns whether the cache has the file; hashes it only if it has changed since it was last right."""
     try:

@@ -11,6 +11,9 @@ from jaxprune.checkpoints.stored_parameter import StoredParameter
 from jaxprune.models.causal_lm import CausalLM
 from jaxprune.typing import Params
 
+WITHOUT_TOKENIZER = "Only prune, perplexity and snr do without one, with token ids (--texts tokens:FILE.npy)."
+"""What a model without a tokenizer is still good for."""
+
 
 @runtime_checkable
 class Checkpoint(Protocol):

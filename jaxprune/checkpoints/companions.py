@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import transformers
 
+from jaxprune.checkpoints.checkpoint import WITHOUT_TOKENIZER
 from jaxprune.checkpoints.gguf import GGUFFile
 from jaxprune.checkpoints.json_file import parse_object, read_object, read_small
 from jaxprune.errors import MissingTokenizerError, RequestError
@@ -84,8 +85,8 @@ class FolderCompanions:
         """Builds the tokenizer from the folder's files, running no code that lies there."""
         if not any((self._folder / name).is_file() for name in _VOCABULARIES):
             raise MissingTokenizerError(
-                f"{self._folder} has no tokenizer ({', '.join(_VOCABULARIES[:2])} ...); add its files, "
-                "or give token ids with tokens:FILE.npy."
+                f"{self._folder} has no tokenizer ({', '.join(_VOCABULARIES[:2])} ...); add its files. "
+                f"{WITHOUT_TOKENIZER}"
             )
         try:
             return transformers.AutoTokenizer.from_pretrained(
@@ -93,8 +94,8 @@ class FolderCompanions:
             )
         except Exception as error:  # whatever a damaged file makes the parsers of several packages raise
             raise RequestError(
-                f"the tokenizer in {self._folder} cannot be built ({_first_line(error)}); fetch its files again, "
-                "or give token ids with tokens:FILE.npy."
+                f"the tokenizer in {self._folder} cannot be built ({_first_line(error)}); fetch its files again. "
+                f"{WITHOUT_TOKENIZER}"
             ) from error
 
     def generation_config(self) -> dict[str, Any]:

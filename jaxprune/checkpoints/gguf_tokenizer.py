@@ -8,6 +8,7 @@ import numpy as np
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
+from jaxprune.checkpoints.checkpoint import WITHOUT_TOKENIZER
 from jaxprune.checkpoints.gguf_header import damaged
 from jaxprune.checkpoints.gguf_pretokenizers import PRE_TOKENIZERS
 from jaxprune.errors import MissingTokenizerError, RequestError
@@ -47,7 +48,7 @@ class _Vocabulary:
             error = MissingTokenizerError if self.kind is None else RequestError
             raise error(
                 f"{path} holds {found}; supported: 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE). "
-                "Give the Hugging Face folder that the file was made from, or token ids with tokens:FILE.npy."
+                f"Give the Hugging Face folder that the file was made from. {WITHOUT_TOKENIZER}"
             )
         self.tokens = self.strings("tokens")
         self.ids = {token: index for index, token in enumerate(self.tokens)}

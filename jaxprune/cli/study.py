@@ -34,7 +34,8 @@ def command(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the points and their work in tokens, and compute nothing.")
+        bool,
+        typer.Option("--dry-run", help="Print the points and their work in tokens and items, and compute nothing."),
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -109,6 +110,7 @@ class _Follow:
 
 
 def _print_start(study: Any, part: Any) -> None:
+    from jaxprune.jobs.study_coverage import describe_gaps
     from jaxprune.studies.grid import job_id
 
     found = study.results()
@@ -126,9 +128,12 @@ def _print_start(study: Any, part: Any) -> None:
         + (f", {outdated} of them only what the file asks for anew" if outdated else ""),
     ]
     console.err.print(f"{study.config.title}: {'; '.join(parts)}", highlight=False, markup=False, soft_wrap=True)
+    for gap in describe_gaps(study.config):
+        console.err.print(gap, highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
+    from jaxprune.jobs.study_coverage import count_items, describe_gaps, missing_languages
     from jaxprune.studies.grid import job_id
 
     found = study.results()
@@ -143,18 +148,40 @@ def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
     left = [entry for entry in plan if entry["status"] != "done"]
     total = sum(sum(entry["tokens"].values()) for entry in left)
     seconds = _seconds(found, len(left))
+    with console.working("counting the items of tasks"):
+        items = count_items(study.config)
     if is_json:
-        result = {"points": plan, "shard": str(part), "tokens": total, "seconds": seconds}
+        result = {"points": plan, "shard": str(part), "tokens": total, "seconds": seconds, "items": items}
+        result |= {"missing": missing_languages(study.config), "gaps": describe_gaps(study.config)}
         console.print_json(result)
         return
     title = f"{study.config.title}: tokens through the whole model"
     console.out.print(console.table(title, ["point", "status", "prune", "perplexity", "snr"], rows))
-    evaluation = study.config.evaluation
-    tasks = "" if evaluation.tasks is None and evaluation.harness is None else ", and the tasks"
+    if items:
+        _print_items(study.config.evaluation, items)
+    tasks = ", and the tasks, whose tokens are not counted" if items else ""
     summary = [["to do here", f"{len(left)} of {len(plan)} points; {total:,} tokens through the model{tasks}"]]
     if seconds is not None:
         summary.append(["time", f"about {seconds / 60:.0f} minutes, to judge by the points that are done"])
+    summary += [["note", gap] for gap in describe_gaps(study.config)]
     console.out.print(console.summary(summary))
+
+
+def _print_items(evaluation: Any, items: Mapping[str, Mapping[str, int | None]]) -> None:
+    """Prints a table of the items of each model: how many, or how many at most."""
+    rows = []
+    for task, counted in items.items():
+        limit = evaluation.limit_of(task)
+        unknown = "all" if limit is None else f"≤ {limit:,}"
+        shown = {language: unknown if number is None else f"{number:,}" for language, number in counted.items()}
+        rows.append([task, *(shown.get(language, "–") for language in evaluation.languages)])
+    console.out.print(console.table("items of tasks, for each model", ["task", *evaluation.languages], rows))
+    if any(number is None for counted in items.values() for number in counted.values()):
+        console.out.print(
+            "Items that are here are counted; of tasks whose data are fetched when the study starts, or are the "
+            "harness's, only the limit is known.",
+            highlight=False,
+        )
 
 
 def _tokens(config: Any, job: Any, stages: Any) -> dict[str, int]:

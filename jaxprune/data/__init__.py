@@ -21,7 +21,7 @@ SOURCES: dict[str, Callable[[str], TextSource]] = {
 }
 """What stands before the colon of a TEXTS reference -> a function of what stands after it."""
 
-__all__ = ["SOURCES", "Split", "TextSource", "check_languages", "check_texts", "open_texts"]
+__all__ = ["SOURCES", "Split", "TextSource", "check_languages", "check_texts", "knows_languages", "open_texts"]
 
 
 def open_texts(reference: str) -> TextSource:
@@ -58,6 +58,11 @@ def check_texts(reference: str) -> None:
         check_token_file(Path(reference.removeprefix(TOKENS)))
     else:
         open_texts(reference)
+
+
+def knows_languages(source: TextSource) -> bool:
+    """Returns whether a source tells its languages without asking the hub."""
+    return not isinstance(source, DatasetTexts) or source.is_local()
 
 
 def _without_argument(kind: str, rest: str, build: Callable[[], TextSource]) -> TextSource:

@@ -64,6 +64,10 @@ class DatasetTexts:
             configs = datasets.get_dataset_config_names(self._place())
         return tuple(sorted(match[1] for match in map(pattern.fullmatch, configs) if match))
 
+    def is_local(self) -> bool:
+        """Returns whether the set lies in a folder, so that nothing is asked of the hub."""
+        return Path(self._place()).is_dir()
+
     def documents(self, language: str, split: Split, *, seed: int | None) -> Iterator[str]:
         """Returns a split's documents; a seed shuffles files, and documents in a buffer of them."""
         check_languages(self, [language])
@@ -100,7 +104,7 @@ class DatasetTexts:
         import datasets
         from datasets.exceptions import DatasetsError
 
-        if not Path(self._place()).is_dir():
+        if not self.is_local():
             _reach_hub(self.name, self.reference)
         bars = datasets.are_progress_bars_disabled()
         datasets.disable_progress_bars()

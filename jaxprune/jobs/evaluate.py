@@ -13,7 +13,7 @@ from jaxprune.evaluation.intervals import Interval, estimate_ratio, proportion_i
 from jaxprune.evaluation.retrieval import check_block, default_block
 from jaxprune.jobs.task_measures import Measured, OnStage, measure_choices, measure_generation, measure_retrieval
 from jaxprune.sweep import OnTokens
-from jaxprune.tasks import Task, open_task
+from jaxprune.tasks import Task, check_files, open_task
 from jaxprune.tasks.baselines import choice_baselines, generation_baselines, retrieval_baselines
 from jaxprune.tasks.items import Item
 from jaxprune.tasks.text_scores import check_installed
@@ -97,8 +97,10 @@ def prepare_tasks(
       limit_of: given a task's name, its items for each language; None: all.
 
     Raises:
-      RequestError: a task is unknown or cannot be read, a package that scores it is missing, or no language has items.
+      RequestError: a task is unknown, cannot be read, or is named twice; a package that scores it is missing; or no
+        language has items.
     """
+    check_files(names)
     tasks = {name: open_task(name) for name in names}
     if any(task.kind == "generation" for task in tasks.values()):
         check_installed()

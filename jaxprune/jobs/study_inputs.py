@@ -22,6 +22,7 @@ from jaxprune.jobs.evaluate import PreparedTasks, prepare_tasks
 from jaxprune.jobs.perplexity import prepare_windows
 from jaxprune.jobs.prune import check_widths
 from jaxprune.jobs.settings import parse_method
+from jaxprune.jobs.study_coverage import check_tasks, check_text_languages
 from jaxprune.jobs.study_harness import HarnessTasks, open_harness
 from jaxprune.pruning.first_block import FirstBlockStatistics
 from jaxprune.pruning.method import PruningMethod
@@ -33,7 +34,6 @@ from jaxprune.studies.config import Method, StudyConfig
 from jaxprune.studies.config_evaluation import Windows as AskedWindows
 from jaxprune.studies.files import unfinished_files, write_arrays
 from jaxprune.studies.grid import Point
-from jaxprune.tasks import open_task
 
 CALIBRATION_FOLDER = "calibration"
 
@@ -82,8 +82,8 @@ def check_inputs(file: Path, config: StudyConfig) -> HarnessTasks | None:
     for place, part in (texts | {"evaluation.snr": evaluation.snr}).items():
         if part is not None:
             _in_file(file, f"{place}.texts", functools.partial(check_texts, part.texts))
-    for index, name in enumerate(evaluation.tasks.names if evaluation.tasks else ()):
-        _in_file(file, f"evaluation.tasks.names[{index}]", functools.partial(open_task, name))
+    check_text_languages(config, functools.partial(_in_file, file))
+    check_tasks(config, functools.partial(_in_file, file))
     if evaluation.harness is None:
         return None
     return open_harness(evaluation.harness, file.absolute().parent, functools.partial(_in_file, file))

@@ -56,6 +56,11 @@ def save_figure(figure: Any, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def id_prefix(path: Path) -> str:
+    """Returns what the ids of an SVG begin with in a page, by which those of several are told apart."""
+    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower())
+
+
 def inline_svg(path: Path, label: str) -> str:
     """Returns the SVG in ``path`` for use within a page: in the page's colours, its names kept apart from others.
 
@@ -65,7 +70,7 @@ def inline_svg(path: Path, label: str) -> str:
     text = path.read_text(encoding="utf-8")
     svg = text[text.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    prefix = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())
+    prefix = id_prefix(path)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)

@@ -5,6 +5,7 @@ Their data come from packages, fetched when they are first needed, checked by ha
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from jaxprune.errors import RequestError
 from jaxprune.tasks import exams, next_sentence, proverbs, sentiment, summarisation, translation
@@ -36,6 +37,7 @@ __all__ = [
     "GenerationItem",
     "RetrievalPair",
     "Task",
+    "check_files",
     "check_metric",
     "open_task",
     "parse_tasks",
@@ -57,6 +59,20 @@ def open_task(name: str) -> Task:
             f"there is no task {name!r}; known: {', '.join(TASKS)}, or file:PATH.jsonl for items of your own.{guess}"
         )
     return TASKS[name]
+
+
+def check_files(names: Sequence[str]) -> None:
+    """Checks that no two names are of one file, whose items would count twice.
+
+    Raises:
+      RequestError: two are.
+    """
+    first: dict[Path, str] = {}
+    for name in names:
+        if name.startswith(PREFIX):
+            before = first.setdefault(Path(name.removeprefix(PREFIX)).expanduser().resolve(), name)
+            if before != name:
+                raise RequestError(f"{before} and {name} are one file, whose items would count twice; name it once.")
 
 
 def parse_tasks(text: str | None) -> list[str]:

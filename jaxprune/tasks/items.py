@@ -114,6 +114,10 @@ class Task(Protocol):
         """
         ...
 
+    def is_cached(self) -> bool:
+        """Returns whether ``items`` downloads nothing."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class DataTask:
@@ -121,6 +125,7 @@ class DataTask:
 
     Attributes:
       read: ``(language, limit) -> items``.
+      is_cached: whether that downloads nothing.
     """
 
     name: str
@@ -130,6 +135,7 @@ class DataTask:
     description: str
     codes: tuple[str, ...]
     read: Callable[[str, int | None], Sequence[Item]]
+    is_cached: Callable[[], bool]
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ reasoning.
 from collections.abc import Iterable
 
 from jaxprune.tasks.articles import LANGUAGES, Article, read_articles, sentences
+from jaxprune.tasks.big_bench import is_cached
 from jaxprune.tasks.items import ChoiceItem, DataTask, scattered, with_answer
 
 _CONTEXT = 3
@@ -48,4 +49,5 @@ TASK = DataTask(
     description="which of four sentences of a wikiHow article follows (WikiLingua)",
     codes=tuple(language for language in LANGUAGES if language != "th"),
     read=lambda language, limit: make_items(read_articles(language), language, limit),
+    is_cached=is_cached,
 )

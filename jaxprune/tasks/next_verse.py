@@ -7,7 +7,7 @@ share names, so the word-overlap baseline belongs beside every score.
 
 from jaxprune.data.sample import EDITIONS
 from jaxprune.tasks.items import ChoiceItem, DataTask, scattered, with_answer
-from jaxprune.tasks.verses import LANGUAGES, Place, Verses, task_verses
+from jaxprune.tasks.verses import LANGUAGES, Place, Verses, is_cached, task_verses
 
 _WRONG = 3
 
@@ -55,4 +55,5 @@ NEXT_VERSE = DataTask(
     description="which of four verses of the Bible follows; parallel",
     codes=LANGUAGES,
     read=_items,
+    is_cached=is_cached,
 )

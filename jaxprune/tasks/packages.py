@@ -22,7 +22,14 @@ EXAM_LANGUAGES = {
     "tr": "turkish",
     "vi": "vietnamese",
 }
-"""Code -> what the package calls the language."""
+"""Code -> what the package calls the language, of those that EXAMS has."""
+
+RADIO_EXAM = "fcc_amateur_extra/samples.jsonl"
+IT_EXAM = "japanese-itpassport-exam01/japanese-itpassport-exam01.jsonl"
+MEDICAL_EXAMS = tuple(f"japanese-national-medical-exam0{i}/japanese-national-medical-exam0{i}.jsonl" for i in (1, 2))
+
+OTHER_EXAMS = {"en": (RADIO_EXAM,), "ja": (IT_EXAM, *MEDICAL_EXAMS)}
+"""Language that EXAMS lacks -> files of other exams."""
 
 REVIEW_LANGUAGES = ("de", "en", "es", "fr", "it", "ja", "nl", "pt", "ru", "zh")
 """Not the Polish original, which has one review more and so is not parallel to its translations by number."""
@@ -33,9 +40,9 @@ PROVERBS = {"de": "swedish_to_german", "ru": "english_russian", "sw": "swahili_e
 ARTICLES = "gem/wikilingua_multilingual/task.json"
 
 
-def exams_path(language: str) -> str:
-    """Returns the file of a language's exams."""
-    return f"{EXAM_LANGUAGES[language]}-exams-qa/samples.jsonl"
+def exams_paths(language: str) -> tuple[str, ...]:
+    """Returns the files of a language's exams."""
+    return OTHER_EXAMS.get(language) or (f"{EXAM_LANGUAGES[language]}-exams-qa/samples.jsonl",)
 
 
 def reviews_path(language: str) -> str:
@@ -57,10 +64,10 @@ EXAMS = Bundle(
         num_bytes=46_322_659,
         member="evals/registry/data",
     ),
-    paths=tuple(map(exams_path, EXAM_LANGUAGES)),
-    sha256="8878d34cedfa1d2c5c6d47a4bd4bf98095cab918be6b28c0fcbb486a3966316c",
-    num_bytes=16_541_276,
-    content="EXAMS, questions of school exams in 16 languages",
+    paths=tuple(path for language in (*EXAM_LANGUAGES, *OTHER_EXAMS) for path in exams_paths(language)),
+    sha256="07502cf4ef52de75b8c620c1e2a7da5a25a2fe9351639c8851d2ad40a73f8242",
+    num_bytes=17_078_158,
+    content="EXAMS, questions of school exams in 16 languages, and of other exams in English and Japanese",
     terms="MIT for the package, CC BY-SA 4.0 for EXAMS",
 )
 

@@ -5,7 +5,7 @@ From BIG-bench; fewer than the other tasks have, so wide intervals.
 
 from typing import Any, NamedTuple
 
-from jaxprune.tasks.big_bench import examples
+from jaxprune.tasks.big_bench import examples, is_cached
 from jaxprune.tasks.items import ChoiceItem, DataTask, scattered, with_answer
 from jaxprune.tasks.packages import PROVERBS, proverbs_path
 
@@ -46,4 +46,5 @@ TASK = DataTask(
     description="which of four proverbs of another language means the same (BIG-bench; 72 to 153 items)",
     codes=tuple(sorted(PROVERBS)),
     read=lambda language, limit: make_items(examples(proverbs_path(language)), language, limit),
+    is_cached=is_cached,
 )

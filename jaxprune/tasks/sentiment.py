@@ -6,7 +6,7 @@ into the other languages, so parallel. Prompt and labels are in the review's lan
 
 from typing import Any, NamedTuple
 
-from jaxprune.tasks.big_bench import examples
+from jaxprune.tasks.big_bench import examples, is_cached
 from jaxprune.tasks.items import ChoiceItem, DataTask, scattered
 from jaxprune.tasks.packages import REVIEW_LANGUAGES, reviews_path
 
@@ -59,4 +59,5 @@ TASK = DataTask(
     description="positive, negative, neutral or mixed review (MultiEmo); parallel",
     codes=REVIEW_LANGUAGES,
     read=_items,
+    is_cached=is_cached,
 )

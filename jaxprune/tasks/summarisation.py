@@ -6,6 +6,7 @@ The package has summaries in English only, so for every language but English it 
 from collections.abc import Iterable
 
 from jaxprune.tasks.articles import LANGUAGES, Article, read_articles, sentences
+from jaxprune.tasks.big_bench import is_cached
 from jaxprune.tasks.items import DataTask, GenerationItem, scattered
 
 # Of longer articles the beginning is shown.
@@ -37,4 +38,5 @@ TASK = DataTask(
     description="what a wikiHow article says, in English (WikiLingua)",
     codes=LANGUAGES,
     read=lambda language, limit: make_items(read_articles(language), limit),
+    is_cached=is_cached,
 )

@@ -121,6 +121,10 @@ class TaskFile:
         items = [line.item for line in self._lines if line.language == language]
         return items if limit is None else scattered(items, "file", lambda item: item.id)[:limit]
 
+    def is_cached(self) -> bool:
+        """Returns that its items are here."""
+        return True
+
 
 def _read(path: Path) -> list[_Line]:
     lines: list[_Line] = []
@@ -192,7 +196,8 @@ class _Reader:
     def _choice(self) -> ChoiceItem:
         context, choices = self._text("context", may_be_empty=True), self._texts("choices")
         answer = self._record["answer"]
-        if len(choices) < 2 or len(set(choices)) < len(choices):
+        # White space around a choice is no difference: of two such, neither is the right one more than the other.
+        if len(choices) < 2 or len({choice.strip() for choice in choices}) < len(choices):
             raise self._wrong("choices", "a list of two or more different texts")
         if type(answer) is not int or not 0 <= answer < len(choices):
             raise self._wrong("answer", f"the index of the right choice, 0 to {len(choices) - 1}")
@@ -217,8 +222,8 @@ class _Reader:
 
     def _text(self, field: str, *, may_be_empty: bool = False) -> str:
         value = self._record[field]
-        if not isinstance(value, str) or not (value or may_be_empty):
-            raise self._wrong(field, "a text" if may_be_empty else "a text that is not empty")
+        if not isinstance(value, str) or not (value.strip() or may_be_empty):
+            raise self._wrong(field, "a text" if may_be_empty else "a text that is not blank")
         return self._encodable(field, value)
 
     def _texts(self, field: str) -> tuple[str, ...]:
@@ -226,6 +231,9 @@ class _Reader:
         values = [value] if isinstance(value, str) and field != "choices" else value
         if not isinstance(values, list) or not values or not all(isinstance(one, str) and one for one in values):
             raise self._wrong(field, "a list of texts" if field == "choices" else "a text or a list of texts")
+        # A line break may end a continuation, but is nothing to choose or to be right.
+        if field != "stop" and not all(map(str.strip, values)):
+            raise self._wrong(field, "a list of texts, none of them blank")
         return tuple(self._encodable(field, one) for one in values)
 
     def _encodable(self, field: str, value: str) -> str:

@@ -5,7 +5,7 @@ three translations and asks for the fourth.
 """
 
 from jaxprune.tasks.items import ChoiceItem, DataTask, GenerationItem, scattered, with_answer
-from jaxprune.tasks.verses import LANGUAGES, Place, Verses, task_verses
+from jaxprune.tasks.verses import LANGUAGES, Place, Verses, is_cached, task_verses
 
 ENGLISH = "en"
 _LANGUAGES = tuple(language for language in LANGUAGES if language != ENGLISH)
@@ -103,6 +103,7 @@ TRANSLATION_CHOICE = DataTask(
     description="which of four verses is the translation of an English one; parallel",
     codes=_LANGUAGES,
     read=lambda language, limit: make_choices(task_verses(), language, limit),
+    is_cached=is_cached,
 )
 TRANSLATION_FROM_ENGLISH = DataTask(
     name="translation-from-english",
@@ -112,6 +113,7 @@ TRANSLATION_FROM_ENGLISH = DataTask(
     description="verses translated from English, three examples shown; parallel",
     codes=_LANGUAGES,
     read=lambda language, limit: make_prompts(task_verses(), ENGLISH, language, limit),
+    is_cached=is_cached,
 )
 TRANSLATION_TO_ENGLISH = DataTask(
     name="translation-to-english",
@@ -121,4 +123,5 @@ TRANSLATION_TO_ENGLISH = DataTask(
     description="verses translated into English, three examples shown; parallel",
     codes=_LANGUAGES,
     read=lambda language, limit: make_prompts(task_verses(), language, ENGLISH, limit),
+    is_cached=is_cached,
 )

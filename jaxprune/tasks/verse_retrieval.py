@@ -6,7 +6,7 @@ many candidates there are: compare runs of one ``limit``.
 """
 
 from jaxprune.tasks.items import DataTask, RetrievalPair, scattered
-from jaxprune.tasks.verses import LANGUAGES, Verses, task_verses
+from jaxprune.tasks.verses import LANGUAGES, Verses, is_cached, task_verses
 
 
 def make_pairs(verses: Verses, language: str, limit: int | None) -> list[RetrievalPair]:
@@ -30,4 +30,5 @@ VERSE_RETRIEVAL = DataTask(
     description="find a verse's English translation by mean-pooled hidden states of a middle block; parallel",
     codes=tuple(language for language in LANGUAGES if language != "en"),
     read=lambda language, limit: make_pairs(task_verses(), language, limit),
+    is_cached=is_cached,
 )

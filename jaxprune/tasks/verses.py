@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxprune import samples
 from jaxprune.data.sample import EDITIONS, TASK_BOOKS, read_verses
-from jaxprune.samples import fetch
 
 LANGUAGES = tuple(sorted(EDITIONS))
 
+_SAMPLE = "bible"
 # Fewer characters say too little to be told from another verse.
 _FEWEST_CHARACTERS = {"ja": 12, "ko": 12, "zh": 12}
 _FEWEST = 30
@@ -42,7 +43,12 @@ Verses = dict[Place, dict[str, str]]
 
 def task_verses() -> Verses:
     """Returns them in order."""
-    return verses_of(fetch("bible"))
+    return verses_of(samples.fetch(_SAMPLE))
+
+
+def is_cached() -> bool:
+    """Returns whether ``task_verses`` downloads nothing."""
+    return samples.is_cached(_SAMPLE)
 
 
 def verses_of(database: Path) -> Verses:

@@ -148,7 +148,7 @@ def test_generation_ends_at_stop_texts_and_what_is_empty_or_cut_is_counted(capsy
 
 def test_own_tasks_by_name(capsys, tmp_path, tiny, monkeypatch):
     database = write_bible(tmp_path / "bible.db")
-    monkeypatch.setattr("jaxprune.tasks.verses.fetch", lambda name: database)
+    monkeypatch.setattr("jaxprune.samples.fetch", lambda name: database)
     asked = ["--tasks", "next-verse,verse-retrieval", "--languages", "sw,en", "--limit", 6, "--json"]
     outputs = [json.loads(run(capsys, "evaluate", tiny, *asked, *more).out) for more in ([], [], ["--block", "2"])]
     assert outputs[0] == outputs[1]

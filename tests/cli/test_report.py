@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 
-from jaxprune.studies.report.page import lead, methods_text
+from jaxprune.studies.report.drawing import draw_figures
+from jaxprune.studies.report.page import lead, markdown_report, methods_text, page
 from jaxprune.studies.report.summary import summarise
 from tests.cli.run import run
 from tests.studies.synthetic import Study, Task, Truth, config, share
@@ -299,3 +301,32 @@ def test_a_folder_without_a_study_is_refused(capsys, tmp_path):
     assert done.status == 2
     assert "holds no study" in " ".join(done.err.split())
     assert not (tmp_path / "report").exists()
+
+
+def test_names_of_tasks_are_shown_as_they_are_and_have_figures_of_their_own(tmp_path):
+    names = ("file:/d/*a*_b.jsonl", "file:/d/*a*-b.jsonl", "file:/d/`c`|<i>.jsonl")
+    made = Study(config(seeds=(0,), tasks=names, title="*Which*?"), Truth(), seed=5)
+    summary = summarise(made.read(tmp_path / "study"))
+    (tmp_path / "figures").mkdir()
+    drawn = draw_figures(tmp_path / "figures", summary)
+    files = [one.path.name.casefold() for one in drawn]
+    assert len(set(files)) == len(files)
+    assert all(one.path.is_file() and one.path.with_suffix(".png").is_file() for one in drawn)
+    text = markdown_report(summary, drawn)
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    read = [child for token in tokens for child in token.children or ()]
+    assert {child.type for child in read} <= {
+        "text",
+        "text_special",
+        "strong_open",
+        "strong_close",
+        "image",
+        "html_inline",
+        "softbreak",
+    }
+    assert all(child.content.startswith(("<bdi ", "</bdi>")) for child in read if child.type == "html_inline")
+    headings = ["".join(c.content for c in token.children) for token in tokens if token.type == "inline"]
+    assert "*Which*?" in headings
+    assert all(any(name in heading for heading in headings) for name in names)
+    ids = re.findall(r'\bid="([^"]+)"', page(summary, drawn))
+    assert len(ids) == len(set(ids))

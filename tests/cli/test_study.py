@@ -26,7 +26,7 @@ def study(tmp_path, tiny, texts):
     return tmp_path / "study.yaml"
 
 
-def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tmp_path):
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tmp_path, monkeypatch):
     done = run(capsys, "study", study, tmp_path / "out", "--dry-run", "--shard", "1/2")
     assert done.status == 0, done.err
     assert "wanda_0.5_de_seed0" in done.out
@@ -39,9 +39,22 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tm
     assert not (tmp_path / "out").exists()
     assert "tasks" not in done.out
     asked = yaml.safe_load(study.read_text())
-    asked["evaluation"]["tasks"] = {"names": ["next-verse"]}
+    lines = [{"context": str(i), "choices": ["a", "b"], "answer": 0, "language": "de"} for i in range(7)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    asked["evaluation"]["tasks"] = {"names": [f"file:{tmp_path}/own.jsonl", "exams"], "limit": 6}
+    asked["evaluation"]["languages"] = ["sw", "de"]
     study.write_text(yaml.safe_dump(asked))
-    assert "tokens through the model, and the tasks" in run(capsys, "study", study, tmp_path / "out", "--dry-run").out
+    monkeypatch.setenv("JAXPRUNE_CACHE", str(tmp_path / "nothing"))
+    told = run(capsys, "study", study, tmp_path / "out", "--dry-run")
+    assert "tokens through the model, and the tasks, whose tokens are not counted" in told.out
+    assert any(line.split() == ["exams", "–", "≤", "6"] for line in told.out.splitlines())
+    assert "exams has no data in sw: left out there." in told.out
+    plan = json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)
+    assert plan["items"] == {f"file:{tmp_path}/own.jsonl": {"de": 6}, "exams": {"de": None}}
+    assert plan["missing"] == {name: ["sw"] for name in plan["items"]}
+    monkeypatch.setattr("jaxprune.jobs.study.run_study", lambda *args: None)
+    begun = run(capsys, "study", study, tmp_path / "out")
+    assert "exams has no data in sw: left out there.\n" in begun.err
 
 
 @pytest.mark.parametrize("keep", ["models", "nothing"])

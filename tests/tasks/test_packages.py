@@ -19,6 +19,29 @@ def test_an_exam_question_is_taken_out_of_its_prompt():
     )
 
 
+def test_exams_of_other_forms():
+    spread = exams.parse(exam("どれか。\na 甲\nア: a\nウ: c\nイ: b\nエ: d", "イ"), "x", exams.IT)
+    assert (spread.context, spread.choices, spread.answer) == ("どれか。\na 甲\n", ("a", "c", "b", "d"), 2)
+    end = " 回答は必ず半角大文字英語のみ。"
+    medical = exams.parse(exam(f"HbA1c 5 %。どれか。A B12B 乙C 丙 D 丁。E DPP-4 薬{end}", "E"), "x", exams.MEDICAL)
+    assert (medical.context, medical.choices) == ("HbA1c 5 %。どれか。\n", ("B12", "乙", "丙", "丁。", "DPP-4 薬"))
+    radio = exams.parse(exam("Q?\nA. 1 MHz\nB. 2 MHz\nC. 3 MHz\nD. None\n", "D"), "x", exams.RADIO)
+    assert (radio.choices[radio.answer], radio.context) == ("None", "Q?\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "どれか。A A 型B B 型C C 型D D 型E E 型",
+        "どれか。A 甲B 乙C 丙D 丁",
+        "どれか。A 甲B 乙C 丙D 丁Eい",
+        "翌日から   日。どれか。A 甲B 乙C 丙D 丁E 戊",
+    ],
+)
+def test_medical_questions_that_are_not_clear_are_left_out(text):
+    assert exams.parse(exam(text, "A"), "x", exams.MEDICAL) is None
+
+
 @pytest.mark.parametrize(
     ("text", "ideal"),
     [
@@ -86,13 +109,33 @@ def test_a_long_article_is_cut_and_copied_from():
 
 
 @pytest.mark.downloads
-@pytest.mark.parametrize(("name", "fewest"), [("exams", 230), ("sentiment", 8000), ("next-sentence", 2000)])
+@pytest.mark.parametrize(("name", "fewest"), [("exams", 160), ("sentiment", 8000), ("next-sentence", 2000)])
 def test_the_real_packages_have_items_in_every_language(name, fewest):
     task = TASKS[name]
     for language in task.languages():
         items = task.items(language, None)
         assert len(items) == len({item.id for item in items}) > fewest
         assert all(0 <= item.answer < len(item.choices) for item in items)
+
+
+@pytest.mark.downloads
+def test_the_real_exams_have_their_right_answers():
+    by_id = {language: {item.id: item for item in TASKS["exams"].items(language, None)} for language in ("en", "ja")}
+    assert {language: len(items) for language, items in by_id.items()} == {"en": 587, "ja": 162}
+    right = {
+        (
+            "en",
+            "en-fcc_amateur_extra-590",
+        ): "Localized heating of the body from RF exposure in excess of the MPE limits",
+        # Lowering the price to 800 leaves 100 an item for fixed costs of 600,000.
+        ("ja", "ja-japanese-itpassport-exam01-12"): "6,000",
+        ("ja", "ja-japanese-national-medical-exam01-13"): "入眠時に金縛りにあう。",
+        # 20 a day for 32 years.
+        ("ja", "ja-japanese-national-medical-exam02-40"): "640",
+    }
+    for (language, id_), answer in right.items():
+        item = by_id[language][id_]
+        assert item.choices[item.answer] == answer
 
 
 @pytest.mark.downloads

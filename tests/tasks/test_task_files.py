@@ -1,11 +1,12 @@
 """Task files: what may stand in them, and what is said of what may not."""
 
 import json
+import re
 
 import pytest
 
 from jaxprune.errors import RequestError
-from jaxprune.tasks import check_metric, open_task, parse_tasks
+from jaxprune.tasks import check_files, check_metric, open_task, parse_tasks
 from jaxprune.tasks.items import ChoiceItem, GenerationItem
 
 CHOICE = {"context": "Two and two are", "choices": ["four", "five"], "answer": 0, "language": "en"}
@@ -77,6 +78,9 @@ def test_a_missing_field_names_file_line_and_field(tmp_path, field):
         ({**CHOICE, "choices": ["a", ""]}, "'choices' is"),
         ({**CHOICE, "choices": ["a"]}, "two or more different"),
         ({**CHOICE, "choices": ["a", "a"]}, "two or more different"),
+        ({**CHOICE, "choices": ["a", " a"]}, "two or more different"),
+        ({**CHOICE, "choices": ["a", " \u3000\n"]}, "'choices' is .*none of them blank"),
+        ({**CHOICE, "language": " "}, "'language' is \" \""),
         ({**CHOICE, "answer": 2}, r"'answer' is 2; .*0 to 1"),
         ({**CHOICE, "answer": -1}, "'answer' is -1"),
         ({**CHOICE, "answer": "0"}, "'answer' is \"0\""),
@@ -110,7 +114,17 @@ def test_wrong_lines(tmp_path, line, said):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"prompt": ""}, {"reference": []}, {"reference": ["a", 1]}, {"stop": ""}, {"max_new_tokens": 0}]
+    "changes",
+    [
+        {"prompt": ""},
+        {"prompt": " "},
+        {"reference": []},
+        {"reference": ["a", 1]},
+        {"reference": " "},
+        {"reference": ["a", "\t"]},
+        {"stop": ""},
+        {"max_new_tokens": 0},
+    ],
 )
 def test_wrong_generation_lines(tmp_path, changes):
     with pytest.raises(RequestError, match=rf"line 1: '{next(iter(changes))}' is .*it has to be"):
@@ -126,6 +140,16 @@ def test_files_without_items(tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b"\xff\xff")
     with pytest.raises(RequestError, match="line 1: not UTF-8"):
         open_task(f"file:{tmp_path / 'latin.jsonl'}")
+
+
+def test_one_file_under_two_names_is_refused(tmp_path):
+    name = write(tmp_path, CHOICE)
+    (tmp_path / "b").mkdir()
+    other = write(tmp_path / "b", CHOICE)
+    check_files([name, other, "exams"])
+    again = f"file:{tmp_path}/b/../mine.jsonl"
+    with pytest.raises(RequestError, match=rf"{re.escape(name)} and {re.escape(again)} are one file"):
+        check_files([name, other, again])
 
 
 def test_unknown_names_list_the_known_ones():

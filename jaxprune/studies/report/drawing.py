@@ -1,7 +1,8 @@
 """Which figures a study has, with what a reader is to see in each."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from jaxprune.studies import wording
 from jaxprune.studies.comparisons import ALPHA, Comparison
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.depth import depth_figure
-from jaxprune.studies.figure_files import save_figure
+from jaxprune.studies.figure_files import id_prefix, save_figure
 from jaxprune.studies.findings import unit
 from jaxprune.studies.measured import PERPLEXITY, Measure, Setting
 from jaxprune.studies.report.depth_panels import depth_panels
@@ -55,10 +56,21 @@ def draw_figures(folder: Path, summary: Summary) -> list[Drawn]:
     drawn: list[Drawn] = []
     for section, name, caption, figure in _figures(summary):
         stem = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in name)
+        path = _unused(folder, stem, {id_prefix(one.path) for one in drawn})
         for kind in (".png", ".svg"):
-            save_figure(figure, folder / f"{stem}{kind}")
-        drawn.append(Drawn(section, folder / f"{stem}.svg", caption))
+            save_figure(figure, path.with_suffix(kind))
+        drawn.append(Drawn(section, path, caption))
     return drawn
+
+
+def _unused(folder: Path, stem: str, taken: Set[str]) -> Path:
+    """Returns a name for an SVG, numbered where names of tasks differ in letters only that no id of an SVG has."""
+    path = folder / f"{stem}.svg"
+    for number in itertools.count(2):
+        if id_prefix(path) not in taken:
+            break
+        path = folder / f"{stem}-{number}.svg"
+    return path
 
 
 def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:

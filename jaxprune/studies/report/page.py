@@ -19,6 +19,7 @@ from jaxprune.studies.findings import Answer, target_text
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Setting
 from jaxprune.studies.report.drawing import Drawn
+from jaxprune.studies.report.plain_text import plain, plain_caption
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import markdown
 from jaxprune.studies.report.tables import cost_table, tables
@@ -234,19 +235,24 @@ def _flat(value: Any) -> str:
 
 def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     """Returns the report as Markdown, with the figures beside it as links."""
-    parts = [f"# {summary.study.config.title}", f"{summary.study.config.model} \u00b7 {points_text(summary)}"]
-    parts += [f"> **{line}**" for line in summary.state]
+    parts = [
+        f"# {plain(summary.study.config.title)}",
+        f"{plain(summary.study.config.model)} \u00b7 {points_text(summary)}",
+    ]
+    parts += [f"> **{plain(line)}**" for line in summary.state]
     parts.append("## The answer")
     if not summary.measured.cells:
         parts.append(NOTHING_DONE)
     for setting in summary.measured.cells:
-        parts += [f"### {setting}", lead(summary, setting)]
-        parts += [of.text for of in summary.for_all if of.setting == setting]
-        parts += [f"- {given.text}" for given in summary.answers if given.setting == setting]
-    parts.append(criterion_text(summary))
+        parts += [f"### {plain(str(setting))}", plain(lead(summary, setting))]
+        parts += [plain(of.text) for of in summary.for_all if of.setting == setting]
+        parts += [f"- {plain(given.text)}" for given in summary.answers if given.setting == setting]
+    parts.append(plain(criterion_text(summary)))
     if summary.findings:
         parts.append("## What the published study found, and this one")
-        parts.append("\n".join(f"- {one.claim} **{one.verdict}.** {one.evidence}" for one in summary.findings))
+        parts.append(
+            "\n".join(f"- {plain(one.claim)} **{one.verdict}.** {plain(one.evidence)}" for one in summary.findings)
+        )
     if _lacks_figures(summary, drawn):
         parts.append(NO_FIGURES)
     cost = cost_table(summary)
@@ -254,18 +260,17 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         of_section = [one for one in drawn if one.section == section]
         if of_section or (section == "cost" and cost.rows):
             parts.append(f"## {heading}")
-        parts += [f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in of_section]
+        parts += [_figure(one) for one in of_section]
         if section == "cost" and cost.rows:
             parts.append(markdown(cost))
     for of in summary.analyses:
-        parts += [f"## {of.heading}", of.source, of.shows, f"What it does not show: {of.not_shown}"]
-        parts += [
-            f"![{one.caption}](figures/{one.path.with_suffix('.png').name})" for one in drawn if one.section == of.name
-        ]
+        parts += [f"## {plain(of.heading)}", plain(of.source), plain(of.shows)]
+        parts.append(f"What it does not show: {plain(of.not_shown)}")
+        parts += [_figure(one) for one in drawn if one.section == of.name]
         if of.notes:
-            parts.append("\n".join(f"- {note}" for note in of.notes))
-    parts += ["## What these numbers do not bear", "\n".join(f"- {caveat}" for caveat in summary.caveats)]
-    parts += ["## How it was measured", *methods_text(summary)]
+            parts.append("\n".join(f"- {plain(note)}" for note in of.notes))
+    parts += ["## What these numbers do not bear", "\n".join(f"- {plain(caveat)}" for caveat in summary.caveats)]
+    parts += ["## How it was measured", *map(plain, methods_text(summary))]
     names = [language_of(code) for code in summary.measured.languages]
     parts.append(
         "Languages: "
@@ -276,5 +281,9 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     )
     parts.append("## All numbers")
     for table in tables(summary):
-        parts += [f"### {table.title}", markdown(table)]
+        parts += [f"### {plain(table.title)}", markdown(table)]
     return "\n\n".join(parts) + "\n"
+
+
+def _figure(drawn: Drawn) -> str:
+    return f"![{plain_caption(drawn.caption)}](figures/{drawn.path.with_suffix('.png').name})"

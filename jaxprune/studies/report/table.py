@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from jaxprune.studies.report.plain_text import plain_cell
+
 NOTHING = "\u2013"
 """What stands in a cell without a number."""
 
@@ -18,7 +20,7 @@ def markdown(table: Table) -> str:
     """Returns a table in Markdown."""
 
     def line(cells: list[str]) -> str:
-        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        return f"| {' | '.join(map(plain_cell, cells))} |"
 
     rule = ["---", *["---:"] * (len(table.head) - 1)]
     return "\n".join(map(line, [table.head, rule, *table.rows]))
