@@ -33,6 +33,29 @@ def snr_db(block: Block, part: str, languages: Sequence[str] | None = None) -> f
     return math.inf if None in values else statistics.fmean(values)
 
 
+def above_if_alike(block: Block, hidden_size: int) -> float | None:
+    """Returns by how many dB the specific part's ratio would exceed the agnostic's if all directions were hit alike.
+
+    It has much energy in few directions. None where one of the parts has nothing.
+    """
+    share, rank = mean(block["specific_share"]), block["rank"]
+    if not (0 < share < 1 and 0 < rank < hidden_size):
+        return None
+    return 10 * math.log10(share / (1 - share) * (hidden_size - rank) / rank)
+
+
+def is_specific_hit_more(block: Block, hidden_size: int) -> bool | None:
+    """Returns whether the specific part is disturbed more than the agnostic one, direction by direction.
+
+    None if that cannot be said: nothing changed, or one of the parts has nothing.
+    """
+    agnostic, specific = (snr_db(block, part) for part in ("agnostic", "specific"))
+    expected = above_if_alike(block, hidden_size)
+    if agnostic is None or specific is None or expected is None or not math.isfinite(agnostic - specific):
+        return None
+    return specific - agnostic < expected
+
+
 def is_unchanged(block: Block) -> bool:
     """Whether the block's hidden states are those of the first model, in every language."""
     change = block["change"]

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from jaxprune.studies import wording
 from jaxprune.studies.analyses import ANALYSES, MASKS, NEURONS, SUBSPACES, Stored
 from jaxprune.studies.figure_files import NamedFigure
+from jaxprune.studies.published import Finding
+from jaxprune.studies.published_subspaces import subspace_findings
 from jaxprune.studies.report.headings import Told, headings, is_silenced
 from jaxprune.studies.report.mask_words import mask_table, mask_words
 from jaxprune.studies.report.neuron_words import neuron_tables, neuron_words
-from jaxprune.studies.report.subspace_words import subspace_table, subspace_words
+from jaxprune.studies.report.subspace_words import PARAGRAPH, subspace_table, subspace_words
 from jaxprune.studies.report.table import Table
 
 # Of figures that there is one of for each model; the tables have all.
@@ -38,20 +40,22 @@ class Section(NamedTuple):
       name: of the section, as figures refer to it.
       heading: none other has it.
       source: of which models and text it is.
-      shows: a paragraph on what it shows.
+      shows: what it shows, paragraph by paragraph.
       not_shown: one on what it does not.
       notes: of the analysis itself.
       figures: drawn from it; none without matplotlib.
+      findings: published ones that it bears on.
     """
 
     name: str
     heading: str
     source: str
-    shows: str
+    shows: tuple[str, ...]
     not_shown: str
     notes: tuple[str, ...]
     tables: tuple[Table, ...]
     figures: tuple[NamedFigure, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 def analysis_sections(stored: Iterable[Stored], study: Path, model: str) -> tuple[tuple[Section, ...], tuple[str, ...]]:
@@ -109,11 +113,12 @@ def _section(of: Told) -> Section:
         name=place if place.rpartition("/")[2] == kind else f"{place}/{kind}",
         heading="",  # known once all are
         source=_source(kind, result),
-        shows=shows,
+        shows=tuple(shows.split(PARAGRAPH)),
         not_shown=not_shown,
         notes=tuple(map(str, result["notes"])),
         tables=tuple(words.tables(result)),
         figures=tuple(figure for figure in drawn if figure not in silencing[_MOST_ALIKE:]),
+        findings=subspace_findings(result) if kind == SUBSPACES else (),
     )
 
 

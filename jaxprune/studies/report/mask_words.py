@@ -1,6 +1,5 @@
 """What the masks of a study's prunings show, in words and as a table."""
 
-import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -88,29 +87,32 @@ def mask_table(result: Mapping[str, Any]) -> Table:
     return Table("Overlap of masks", head, rows)
 
 
-def _agreements(result: Mapping[str, Any], differ: str, setting: tuple[str, ...] | None = None) -> Iterator[float]:
-    settings = {run["label"]: _setting(run) for run in result["runs"]}
+def _agreements(result: Mapping[str, Any], differ: str, *, of: str | None = None) -> Iterator[float]:
+    """Yields agreements of the pairs that differ in one thing only, or of those of them that one pruning is in."""
     for pair in result["overlap"]["pairs"]:
-        if pair["differ"] == [differ] and setting in (None, settings[pair["a"]]):
+        if pair["differ"] == [differ] and of in (None, pair["a"], pair["b"]):
             agreement = above_chance(pair["overall"])
             if agreement is not None:
                 yield agreement
 
 
-def _setting(run: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(run[factor] for factor in ("method", "pattern", "texts", "model"))
-
-
 def _language_beyond_seed(result: Mapping[str, Any]) -> str:
-    """Returns whether prunings of different languages agree less than those of different seeds, setting by setting."""
+    """Returns for how many prunings another language changes more than another seed does.
+
+    Prunings are counted, and not pairs of them: each is in many pairs, which are not independent of each other.
+    """
     less = total = 0
-    for setting in dict.fromkeys(map(_setting, result["runs"])):
-        languages, seeds = (list(_agreements(result, differ, setting)) for differ in ("languages", "seed"))
-        found = [language < seed for language, seed in itertools.product(languages, seeds)]
-        less, total = less + sum(found), total + len(found)
+    for run in result["runs"]:
+        languages, seeds = (list(_agreements(result, differ, of=run["label"])) for differ in ("languages", "seed"))
+        if languages and seeds:
+            total += 1
+            less += max(languages) < min(seeds)
     if not total:
         return ""
-    told = f" Of two languages the masks agree less than of two seeds in {less} of {wording.count(total, 'comparison')}"
+    told = (
+        f" The masks agree with those of another seed more than with any of another language in {less} of "
+        f"{wording.count(total, 'pruning')}"
+    )
     if total < _FEWEST:
         return f"{told}, too few for a rule."
     share = less / total

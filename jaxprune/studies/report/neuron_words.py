@@ -109,8 +109,16 @@ def _by_chance(found: Mapping[str, Any]) -> str:
     return (
         f"{found['below']:,} of them have a lower LAPE than any other neuron has in "
         f"{100 * (1 - found['significance']):.0f} % of {found['divisions']} random divisions of the windows among the "
-        f"languages; about {found['expected']:.1f} would be by chance (p = {found['p_value']:.2f})."
+        f"languages; about {found['expected']:.1f} would be by chance ({_p_value(found)})."
     )
+
+
+def _p_value(found: Mapping[str, Any]) -> str:
+    """Returns a p-value counted among random divisions, of which none can show less than one more than their number."""
+    least = 1 / (found["divisions"] + 1)
+    if found["p_value"] <= least * (1 + 1e-9):
+        return f"p \u2264 {least:.2g}, the least that {found['divisions']} divisions can show"
+    return f"p = {found['p_value']:.2f}"
 
 
 def _halves(first: Mapping[str, Any], ious: Sequence[float]) -> str:

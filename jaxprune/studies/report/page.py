@@ -264,7 +264,7 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         if section == "cost" and cost.rows:
             parts.append(markdown(cost))
     for of in summary.analyses:
-        parts += [f"## {plain(of.heading)}", plain(of.source), plain(of.shows)]
+        parts += [f"## {plain(of.heading)}", plain(of.source), *map(plain, of.shows)]
         parts.append(f"What it does not show: {plain(of.not_shown)}")
         parts += [_figure(one) for one in drawn if one.section == of.name]
         if of.notes:

@@ -12,6 +12,7 @@ from jaxprune.studies.model_words import are_pruned
 from jaxprune.studies.report.check_words import check_words, gain_cell
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.subspace_numbers import (
+    above_if_alike,
     alignment_between,
     alignment_with_first,
     angle,
@@ -25,6 +26,8 @@ from jaxprune.studies.subspace_numbers import (
 )
 
 _SPLIT = ("agnostic", "specific")
+PARAGRAPH = "\n\n"
+"""Between what a section shows and shows next."""
 
 Model = Mapping[str, Any]
 
@@ -58,7 +61,7 @@ def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
         f"{len(result['languages'])} languages, and was found on {fewest:,} tokens of each from {result['texts']}; "
         "other text and more languages would give another."
     )
-    return " ".join(filter(None, told)), not_shown
+    return PARAGRAPH.join(filter(None, told)), not_shown
 
 
 def subspace_table(result: Mapping[str, Any]) -> Table:
@@ -128,28 +131,56 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _parts(result: Mapping[str, Any]) -> str:
-    """Returns how much of either part is disturbed, beside what it would be were all directions disturbed alike."""
-    found, alike = [], []
+    """Returns how much of either part is disturbed: of what it holds, and for each direction."""
+    found: list[tuple[float, float, float]] = []
     width = result["hidden_size"]
-    blocks = [block for model in result["models"][1:] for block in model["blocks"]]
+    others = result["models"][1:]
+    blocks = [block for model in others for block in model["blocks"]]
     for block in blocks:
         agnostic, specific = (snr_db(block, part) for part in _SPLIT)
-        share, rank = mean(block["specific_share"]), block["rank"]
-        if _is_finite(agnostic) and _is_finite(specific) and 0 < share < 1 and 0 < rank < width:
-            found.append((agnostic, specific))
-            alike.append(10 * math.log10(share / (1 - share) * (width - rank) / rank))
+        alike = above_if_alike(block, width)
+        if _is_finite(agnostic) and _is_finite(specific) and alike is not None:
+            found.append((agnostic, specific, alike))
     if not found:
         return ""
-    agnostic, specific = (statistics.fmean(values) for values in zip(*found, strict=True))
-    expected = statistics.fmean(alike)
-    more = "more" if specific - agnostic < expected else "less"
+    agnostic, specific, expected = (statistics.fmean(values) for values in zip(*found, strict=True))
+    lag = specific - agnostic
     what, whose = ("prunings", "pruned") if are_pruned(result["models"]) else ("other models", "other models\u2019")
     over = f"all {what} and blocks" if len(found) == len(blocks) else f"{len(found)} of {len(blocks)} {whose} blocks"
     return (
-        f"Over {over}, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and "
-        f"{specific:.1f} dB in the specific part. A change alike in all {width:,} directions would put the specific "
-        f"part, which has much energy in few of them, {wording.signed(expected)} dB above; so direction by direction "
-        f"what tells languages apart is disturbed {more} than the rest."
+        f"Over {over}, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and {specific:.1f} dB in the "
+        f"specific part: of what each holds, the agnostic part is disturbed {'more' if lag > 0 else 'less'}. Were all "
+        f"{width:,} directions disturbed alike, the specific part, which has much energy in few of them, would be "
+        f"{wording.signed(expected)} dB above, and it is {wording.signed(lag)}: direction by direction, what tells "
+        f"languages apart is disturbed {'more' if lag < expected else 'less'}. Which of the two counts depends on "
+        f"whether what reads the states weighs each part by what is usual in it.{_depth(others)}"
+    )
+
+
+def _depth(others: Sequence[Model]) -> str:
+    """Returns how the ratios go with depth, and where the agnostic part's is lowest."""
+    blocks = min(len(model["blocks"]) for model in others)
+    of_part = {
+        part: [
+            statistics.fmean(values)
+            for index in range(blocks)
+            if (values := list(filter(_is_finite, (snr_db(model["blocks"][index], part) for model in others))))
+        ]
+        for part in _SPLIT
+    }
+    if blocks < 3 or any(len(values) < blocks for values in of_part.values()):
+        return ""
+    third = blocks // 3
+    told = [
+        f"the {part} part\u2019s is {statistics.fmean(values[:third]):.1f} dB over the first "
+        f"{wording.count(third, 'block')} and {statistics.fmean(values[-third:]):.1f} over the last {third}"
+        for part, values in of_part.items()
+    ]
+    agnostic = of_part["agnostic"]
+    lowest = agnostic.index(min(agnostic))
+    return (
+        f" By depth, {wording.names(told)}; the agnostic part\u2019s is lowest after block {lowest}, "
+        f"{agnostic[lowest]:.1f}."
     )
 
 
@@ -172,11 +203,13 @@ def _own_language(others: Sequence[Model], languages: Sequence[str]) -> str:
     if not told:
         return ""
     agnostic, specific = (statistics.fmean(gains[part]) for part in _SPLIT)
+    seeds = {_setting(model)[2] for model in others}
     names = wording.names([language_of(code).english for code in dict.fromkeys(told)])
     return (
         f"Calibration on the language itself in place of English ({names}; {wording.count(len(told), 'pruning')}) "
         f"changes that language\u2019s ratio by {wording.signed(specific)} dB in the specific and "
-        f"{wording.signed(agnostic)} dB in the agnostic part."
+        f"{wording.signed(agnostic)} dB in the agnostic part"
+        + (": of one seed each, so what another draw of text would give is not known." if len(seeds) == 1 else ".")
     )
 
 

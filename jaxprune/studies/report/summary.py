@@ -82,7 +82,10 @@ def summarise(study: StudyResults) -> Summary:
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
         for_all=for_all(decisions),
         # Of no point at all not even that it cannot be judged.
-        findings=published_findings(measured, comparisons) if measured.cells else (),
+        findings=(
+            *(published_findings(measured, comparisons) if measured.cells else ()),
+            *(finding for of in analyses for finding in of.findings),
+        ),
         caveats=(*unread, *caveats(study, measured)),
         state=state(study, measured),
         analyses=analyses,
