@@ -5,14 +5,11 @@ from collections.abc import Iterator, Mapping
 from jaxprune.studies import wording
 from jaxprune.studies.comparisons import Comparison, spread_among
 from jaxprune.studies.findings import unit
-from jaxprune.studies.floors import room
+from jaxprune.studies.floors import WORTH_HAVING, room
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measured, Setting
 from jaxprune.studies.own_language import OwnAgainstEnglish, count_certain, own_against_english
 from jaxprune.studies.verdicts import Finding, verdict_of_share
-
-# A gain that is worth having, in points of a hundred.
-_WORTH_HAVING = 5
 
 
 def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Iterator[Finding]:
@@ -50,7 +47,7 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
             evidence += f"In the other {len(kept)}, "
         evidence += (
             f"the tasks are measurably better in {better} and measurably worse in {worse} (Holm over "
-            f"{wording.count(len(of_tasks), 'comparison')}); a gain of {_WORTH_HAVING} points is ruled out (95 %) in "
+            f"{wording.count(len(of_tasks), 'comparison')}); a gain of {WORTH_HAVING} points is ruled out (95 %) in "
             f"{len(excluded)}, and {len(kept) - better - len(excluded)} are open."
         )
         if len({one.comparison.language for one in kept}) < len(kept):
@@ -62,7 +59,7 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
 def _is_ruled_out(measured: Measured, one: OwnAgainstEnglish) -> bool:
     """Returns whether a gain that is worth having is outside the interval, and no gain is certain."""
     found = one.comparison
-    most = _WORTH_HAVING / unit(measured, found.measure, found.language)
+    most = WORTH_HAVING / unit(measured, found.measure, found.language)
     return found.difference.interval[1] < most and not one.is_better
 
 
@@ -74,8 +71,8 @@ def at_floor(measured: Measured, found: Comparison) -> str | None:
     dense = room(measured, measure, language, measured.dense[language])
     if not dense.is_above:
         return "the dense model is not measurably above what is scored without a model"
-    if dense.above < _WORTH_HAVING / unit(measured, measure, language):
-        return f"the dense model is less than {_WORTH_HAVING} points above what is scored without a model"
+    if dense.above < WORTH_HAVING / unit(measured, measure, language):
+        return f"the dense model is less than {WORTH_HAVING} points above what is scored without a model"
     of_cells = {name: cell.scores.get(language, {}) for name, cell in cells.items()}
     spread = spread_among(of_cells.values(), measure)
     models = (of_cells[name] for name in (found.calibration, found.baseline))

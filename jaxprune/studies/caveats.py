@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from jaxprune.studies import wording
 from jaxprune.studies.config import StudyConfig
 from jaxprune.studies.empty_generations import empty_generations, sentences
-from jaxprune.studies.floors import room
+from jaxprune.studies.floors import WORTH_HAVING, room
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measured
 from jaxprune.studies.results import PointResult, StudyResults
@@ -216,19 +216,29 @@ def _chance(measured: Measured) -> Iterator[str]:
         if not measure.tasks or measure.is_pooled:
             continue
         weak: list[str] = []
+        little: list[str] = []
         unknown: list[str] = []
         for language, dense in measured.dense.items():
             if measure.name not in dense:
                 continue
+            name, found = language_of(language).english, room(measured, measure, language, dense)
+            points = wording.scale(dense[measure.name])
             if not measured.baselines[language][measure.name]:
-                unknown.append(language_of(language).english)
-            elif not room(measured, measure, language, dense).is_above:
-                weak.append(language_of(language).english)
+                unknown.append(name)
+            elif not found.is_above:
+                weak.append(name)
+            elif points * found.above < WORTH_HAVING:
+                little.append(f"{points * found.above:.1f} in {name}, where a point is {1 / points / found.value:.0%}")
         if weak:
             yield (
                 f"{measure.name}: in {wording.names(weak)} the dense model is not measurably above the best baseline "
                 "without a model (chance, majority or shared words), so nothing can be lost there, and it does not "
                 "count."
+            )
+        if little:
+            yield (
+                f"{measure.name}: the dense model is few points above the best baseline without a model, "
+                f"{wording.names(little)} of its score: a few items decide about large losses there."
             )
         if unknown:
             yield (

@@ -13,6 +13,9 @@ from jaxprune.studies.comparisons import Shares
 from jaxprune.studies.estimates import estimate
 from jaxprune.studies.measured import Measure, Measured
 
+# What is worth having or losing, in points of a hundred.
+WORTH_HAVING = 5
+
 
 class Room(NamedTuple):
     """What a model has above the floor of a measure, in the tasks' unit.

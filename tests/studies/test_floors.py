@@ -134,3 +134,14 @@ def test_where_all_others_are_at_the_floor_the_target_is_open(tmp_path):
     assert result.is_met is None
     assert set(result.nothing_to_lose) == {"en", "sw"}
     assert not dataclasses.replace(result, nothing_to_lose={}).without_numbers
+
+
+def test_few_points_above_the_floor_are_told(tmp_path):
+    made = study()
+    for result in made.results.values():
+        result["tasks"]["exams"]["languages"]["sw"]["baselines"] = {"chance": 0.005, "overlap": 0.01}
+    right(made, "sw", 0.05)
+    told = " ".join(caveats(*read(made, tmp_path / "out")))
+    assert "without a model, 4.0 in Swahili, where a point is 20% of its score: a few items decide" in told
+    right(made, "sw", 0.5)
+    assert "few items decide" not in " ".join(caveats(*read(made, tmp_path / "more")))

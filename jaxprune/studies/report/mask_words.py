@@ -121,4 +121,4 @@ def _language_beyond_seed(result: Mapping[str, Any]) -> str:
         if share < 0.6
         else "most of it is more than another sample of the same text changes"
     )
-    return f"{told}: {what}."
+    return f"{told}, which share prunings and are not independent: {what}."

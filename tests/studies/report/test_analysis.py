@@ -16,7 +16,7 @@ from tests.studies import made_analyses
 
 def test_language_beyond_the_seed_is_told_only_where_it_is(tmp_path):
     shows, not_shown = mask_words(made_analyses.masks(tmp_path / "much"))
-    assert "Of two languages the masks agree less than of two seeds in 4 of 4 comparisons: the language" in shows
+    assert "agree less than of two seeds in 4 of 4 comparisons, which share prunings and are not independent: the" in shows
     assert "beyond what another sample" in shows
     assert "differ in the seed only, so" not in not_shown
     shows, _ = mask_words(made_analyses.masks(tmp_path / "none", by_language=0, by_seed=0.2))
