@@ -145,9 +145,7 @@ def criterion_over_seeds(
     for means, number in zip(of_seeds, seeds, strict=True):
         if spread is None and number > 1:
             variances.append((float(np.var(np.sum(means, axis=0), ddof=1)) / number, number - 1))
-    total = sum(variance for variance, _ in variances)
-    # Without any variance the models agree on all items, and every number of degrees says the same.
-    freedom = total**2 / sum(variance**2 / of for variance, of in variances) if total > 0 else items - 1
+    total, freedom = add_variances(variances)
     interval, p_value = student(value, total**0.5, freedom)
     return SeededDifference(
         value=value,
@@ -158,6 +156,17 @@ def criterion_over_seeds(
         items=items,
         seeds=seeds,
     )
+
+
+def add_variances(variances: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """Returns the sum of variances, each with its degrees of freedom, and Satterthwaite's degrees of freedom of that.
+
+    Without any variance, where every number of degrees says the same, it is the sum of theirs.
+    """
+    total = sum(variance for variance, _ in variances)
+    if total == 0:
+        return 0.0, float(sum(of for _, of in variances))
+    return total, total**2 / sum(variance**2 / of for variance, of in variances)
 
 
 def _check(part: Part) -> int:

@@ -9,8 +9,9 @@ from jax.sharding import Mesh
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.errors import RequestError
-from jaxprune.evaluation.intervals import Interval, estimate_ratio, proportion_interval
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.retrieval import check_block, default_block
+from jaxprune.evaluation.score_intervals import score_interval
 from jaxprune.jobs.task_measures import Measured, OnStage, measure_choices, measure_generation, measure_retrieval
 from jaxprune.sweep import OnTokens
 from jaxprune.tasks import Task, check_files, open_task
@@ -52,8 +53,8 @@ class Metric(NamedTuple):
     """A mean over items, from 0 to 1; tasks of others may have another scale.
 
     Attributes:
-      interval: where the mean of all such items is, 95 %: Wilson's of what is right or wrong, a bootstrap's of scores.
-        None with one item that has a score.
+      interval: where the mean of all such items is, 95 %: Wilson's of what is right or wrong, a bootstrap's of grades.
+        None of grades of one item, and of grades that are all the same.
     """
 
     value: float
@@ -184,7 +185,7 @@ def summarise(task: Task, items: Sequence[Any], measured: Measured) -> TaskScore
         baselines = generation_baselines(items, task.headline)
     return TaskScores(
         items=len(items),
-        metrics={name: mean_of(measured.per_item[name]) for name in task.metrics},
+        metrics={name: mean_of(name, measured.per_item[name]) for name in task.metrics},
         baselines=baselines,
         ids=tuple(item.id for item in items),
         per_item={name: measured.per_item[name] for name in task.metrics},
@@ -194,16 +195,9 @@ def summarise(task: Task, items: Sequence[Any], measured: Measured) -> TaskScore
     )
 
 
-def mean_of(scores_N: np.ndarray) -> Metric:
-    """Returns the mean of the scores of items, with its interval."""
-    value = float(scores_N.mean())
-    if np.isin(scores_N, (0.0, 1.0)).all():
-        return Metric(value, proportion_interval(int(scores_N.sum()), len(scores_N)))
-    interval = estimate_ratio(scores_N, np.ones(len(scores_N))).interval
-    if interval is None or scores_N.min() < 0 or scores_N.max() > 1:
-        return Metric(value, interval)
-    # No item scores below 0 or above 1, whatever few of them suggest of their mean.
-    return Metric(value, (max(0.0, interval[0]), min(1.0, interval[1])))
+def mean_of(metric: str, scores_N: np.ndarray) -> Metric:
+    """Returns the mean of the scores of items, with the interval that fits the metric."""
+    return Metric(float(scores_N.mean()), score_interval(metric, scores_N[None]))
 
 
 def as_json(

@@ -142,7 +142,7 @@ def _import() -> None:
 
 
 def _plain(found: "Answers", metric: str, name: str) -> dict[str, Any]:
-    value = mean_of(found.scores_N)
+    value = mean_of(metric, found.scores_N)
     return {
         "items": len(found.ids),
         "metrics": {metric: {"value": value.value, "interval": value.interval}},

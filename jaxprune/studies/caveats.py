@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from jaxprune.studies import wording
 from jaxprune.studies.config import StudyConfig
 from jaxprune.studies.empty_generations import empty_generations, sentences
+from jaxprune.studies.floors import WORTH_HAVING, room
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measured
 from jaxprune.studies.results import PointResult, StudyResults
@@ -120,7 +121,7 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
                 else "their intervals are wide, and differences between calibrations that are within them say nothing."
             )
         )
-    yield from _chance(study)
+    yield from _chance(measured)
     yield from sentences(empty_generations(study, measured))
     texts = {part.texts for part in (config.calibration, perplexity, config.evaluation.snr) if part is not None}
     if "sample" in texts:
@@ -209,27 +210,38 @@ def _seeds(measured: Measured) -> Iterator[str]:
         )
 
 
-def _chance(study: StudyResults) -> Iterator[str]:
+def _chance(measured: Measured) -> Iterator[str]:
     """Tasks at which the dense model is no better than guessing, where nothing can be lost; or it is not known."""
-    dense = study.dense.result if study.dense is not None and study.is_dense_done else {}
-    for task, found in dense.get("tasks", {}).items():
+    for measure in measured.measures:
+        if not measure.tasks or measure.is_pooled:
+            continue
         weak: list[str] = []
+        little: list[str] = []
         unknown: list[str] = []
-        for language, of in found["languages"].items():
-            metric = of["metrics"][found["headline"]]
-            best = max((value for value in of["baselines"].values() if value is not None), default=None)
-            low = metric["interval"][0] if metric.get("interval") else metric["value"]
-            if best is None:
-                unknown.append(language_of(language).english)
-            elif low is not None and low <= best:
-                weak.append(language_of(language).english)
+        for language, dense in measured.dense.items():
+            if measure.name not in dense:
+                continue
+            name, found = language_of(language).english, room(measured, measure, language, dense)
+            points = wording.scale(dense[measure.name])
+            if not measured.baselines[language][measure.name]:
+                unknown.append(name)
+            elif not found.is_above:
+                weak.append(name)
+            elif points * found.above < WORTH_HAVING:
+                little.append(f"{points * found.above:.1f} in {name}, where a point is {1 / points / found.value:.0%}")
         if weak:
             yield (
-                f"{task}: in {wording.names(weak)} the dense model is not measurably above the best baseline without a "
-                "model (chance, majority or shared words), so little can be lost there."
+                f"{measure.name}: in {wording.names(weak)} the dense model is not measurably above the best baseline "
+                "without a model (chance, majority or shared words), so nothing can be lost there, and it does not "
+                "count."
+            )
+        if little:
+            yield (
+                f"{measure.name}: the dense model is few points above the best baseline without a model, "
+                f"{wording.names(little)} of its score: a few items decide about large losses there."
             )
         if unknown:
             yield (
-                f"{task}: in {wording.names(unknown)} nobody has said what is scored without a model, so how much of a "
-                "score is more than that is not known."
+                f"{measure.name}: in {wording.names(unknown)} nobody has said what is scored without a model, so how "
+                "much of a score is more than that is not known."
             )

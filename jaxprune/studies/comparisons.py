@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED, Interval
+from jaxprune.evaluation.score_intervals import is_right_or_wrong
 from jaxprune.evaluation.seeds import Part, Spread, criterion_over_seeds, pool_spread
 from jaxprune.evaluation.significance import holm, mcnemar, paired_means, paired_perplexity
 from jaxprune.studies.measured import Measure, Measured, Scores, Setting
@@ -196,7 +197,7 @@ def _of_items(
     """Returns the test of two models' items, its interval and its p-value."""
     if not measure.tasks:
         found = paired_perplexity(first_N, second_N, counts_N, resamples=RESAMPLES)
-    elif all(np.isin(scores_N, (0.0, 1.0)).all() for scores_N in (first_N, second_N)):
+    elif is_right_or_wrong(measure.metric, np.stack([first_N, second_N])):
         exact = mcnemar(first_N == 1, second_N == 1)
         return "McNemar's exact test", exact.interval, exact.p_value
     else:

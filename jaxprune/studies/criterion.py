@@ -2,6 +2,12 @@
 
 A loss is relative to the dense model: the logarithm of the ratio of perplexities (0.10: about a tenth higher), and the
 part of a task's dense score that is gone. The criterion is the mean of the losses by their weights: less is better.
+
+The part is of the whole score, as "5 % worse than dense" in a study file reads and as anybody can check in the tables,
+and not of what the dense model has above chance: that would divide by a small difference of two uncertain numbers. So
+a model that falls to chance has lost less than all, the less the higher chance is. Where the dense model is not
+measurably above chance and the other baselines there is nothing to lose: such a task counts neither in the criterion
+nor for a target, and is told.
 """
 
 import dataclasses
@@ -14,6 +20,7 @@ from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.seeds import Part, SeededDifference, Spread, criterion_over_seeds, pool_spread
 from jaxprune.studies.comparisons import Against, Shares, common_seeds, compare, spread_among
 from jaxprune.studies.config import StudyConfig, Target
+from jaxprune.studies.floors import no_room
 from jaxprune.studies.measured import PERPLEXITY, Measured, Scores
 
 
@@ -69,10 +76,11 @@ def criterion_for(config: StudyConfig, measured: Measured, language: str) -> Cri
     dense = measured.dense[language]
     left_out: dict[str, str] = {}
     for source, weight in weights.items():
-        if weight and source not in dense:
+        measure = measured.measure(source)
+        if weight and (measure is None or source not in dense):
             left_out[source] = "has no data in this language"
-        elif weight and source != PERPLEXITY and dense[source].mean <= 0:
-            left_out[source] = "is zero for the dense model, so nothing can be lost"
+        elif weight and measure is not None and (why := no_room(measured, measure, language, dense)):
+            left_out[source] = f"has nothing to lose ({why})"
     kept = {source: weight for source, weight in weights.items() if weight and source not in left_out}
     total = sum(kept.values())
     return Criterion({source: weight / total for source, weight in kept.items()}, left_out)
@@ -112,6 +120,8 @@ class TargetResult:
       loss: there; None where there are none.
       is_certain: whether the intervals of all languages say the same.
       without_numbers: languages in which the dense model was measured, and the calibration or its reference gave none.
+      nothing_to_lose: languages that are left out, as what is to be kept is no more than there is without a model, and
+        why.
     """
 
     target: Target
@@ -119,6 +129,7 @@ class TargetResult:
     loss: Loss | None
     is_certain: bool = False
     without_numbers: tuple[str, ...] = ()
+    nothing_to_lose: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def limit(self) -> float:
@@ -178,25 +189,34 @@ def check_targets(
     english = baselines(config, measured)["english"](language) or ""
     results: list[TargetResult] = []
     for target in config.decision.targets:
-        if target.worse_than_dense_at_most is not None:
-            own = cells[calibration].get(language, {})
-            among = [of.get(language, {}) for of in cells.values()]
-            dense = measured.dense[language]
-            losses = {language: loss_of(measured, target.measure, own, dense, among, is_second_dense=True)}
-        else:
-            losses = {
-                other: loss_of(
-                    measured,
-                    target.measure,
-                    cells[calibration].get(other, {}),
-                    cells.get(english, {}).get(other, {}),
-                    [of.get(other, {}) for of in cells.values()],
-                )
-                for other in measured.languages
-                if other != language
-            }
-        results.append(_judge(target, language, losses, measured))
+        is_of_dense = target.worse_than_dense_at_most is not None
+        losses: dict[str, Loss | None] = {}
+        floored: dict[str, str] = {}
+        for other in [language] if is_of_dense else [name for name in measured.languages if name != language]:
+            among = [of.get(other, {}) for of in cells.values()]
+            reference = measured.dense[other] if is_of_dense else cells.get(english, {}).get(other, {})
+            if why := _nothing_to_lose(measured, target.measure, other, None if is_of_dense else reference, among):
+                floored[other] = why
+                continue
+            own = cells[calibration].get(other, {})
+            losses[other] = loss_of(measured, target.measure, own, reference, among, is_second_dense=is_of_dense)
+        results.append(dataclasses.replace(_judge(target, language, losses, measured), nothing_to_lose=floored))
     return tuple(results)
+
+
+def _nothing_to_lose(
+    measured: Measured, name: str, language: str, english: Shares | None, among: Iterable[Shares]
+) -> str | None:
+    """Returns why neither the dense model nor, if given, English calibration can be lost from; None if both can."""
+    measure = measured.measure(name)
+    if measure is None:
+        return None
+    why = no_room(measured, measure, language, measured.dense[language])
+    if why is None and english is not None:
+        why = no_room(
+            measured, measure, language, english, spread_among(among, measure), who="the model calibrated on English"
+        )
+    return why
 
 
 def _judge(target: Target, language: str, losses: Mapping[str, Loss | None], measured: Measured) -> TargetResult:

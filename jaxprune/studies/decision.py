@@ -18,8 +18,9 @@ class Candidate:
     Attributes:
       loss: by the criterion, against the dense model.
       targets: whether they hold.
-      p_best: corrected p-value of the hypothesis that the recommended calibration is no better by the criterion; one
-        for the recommended calibration itself.
+      p_best: p-value of the hypothesis that the recommended calibration does as well by the criterion; one for the
+        recommended calibration itself. Corrected over all pairs of calibrations and all languages of the setting; of a
+        pair with English, over the pairs with English, which is all that is ever said of English.
     """
 
     calibration: str
@@ -31,6 +32,11 @@ class Candidate:
     def holds_targets(self) -> bool:
         """Whether no target is missed, and none left open by numbers that others have and this one has not."""
         return all(result.is_met is not False and not result.without_numbers for result in self.targets)
+
+    @property
+    def misses_for_certain(self) -> bool:
+        """Whether chance does not explain that a target is missed."""
+        return any(result.is_met is False and result.is_certain for result in self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Decision:
       candidates: best first; those that miss a target after those that do not. Of equals, English is first.
       against_english: criterion of the recommended calibration less that of English; None if it is English, or English
         was not measured.
-      p_english: its p-value, corrected over languages and calibrations.
+      p_english: its p-value, the same as English has among the candidates.
       payers: who is worse off with the recommended calibration than with English.
       cost: of the recommended calibration.
     """
@@ -95,12 +101,20 @@ class Decision:
 
     @property
     def equals(self) -> tuple[str, ...]:
-        """Calibrations that chance alone could put behind the recommended one, and that hold the targets if it does."""
+        """Calibrations that chance alone could put behind the recommended one, and that hold the targets if it does.
+
+        English is among them exactly where it is not measurably worse.
+        """
         return tuple(
             candidate.calibration
             for candidate in self.candidates[1:]
             if candidate.p_best >= ALPHA and candidate.holds_targets >= self.best.holds_targets
         )
+
+    @property
+    def passed_over(self) -> tuple[Candidate, ...]:
+        """Calibrations that are better by the criterion, and miss a target where the recommended one misses none."""
+        return tuple(of for of in self.candidates[1:] if of.loss.value < self.best.loss.value)
 
     @property
     def english_holds_targets(self) -> bool:
@@ -153,10 +167,10 @@ class _Contest:
             for first, second in itertools.combinations(losses, 2)
             if (difference := self._difference(language, first, second)) is not None
         }
-        # The best is chosen for what came out: every pair could have been the one that is told of.
-        self._p_pairs = corrected({pair: difference.p_value for pair, difference in pairs.items()})
+        # The best is chosen for what came out: every pair could have been the one that is told of. What is said of
+        # English is a claim of its own, asked beforehand, and always rests on the same correction.
         with_english = {pair: found.p_value for pair, found in pairs.items() if self._english in pair[1:]}
-        self._p_english = corrected(with_english)
+        self._p_pairs = corrected({pair: found.p_value for pair, found in pairs.items()}) | corrected(with_english)
 
     def decisions(self, comparisons: tuple[Comparison, ...]) -> list[Decision]:
         """Returns a decision for every language that has a choice."""
@@ -182,7 +196,7 @@ class _Contest:
             is_english_broken=english is None and self._english in self._cells,
             candidates=candidates,
             against_english=None if other is None else self._difference(language, best, other),
-            p_english=None if other is None else _of_pair(self._p_english, language, best, other),
+            p_english=None if other is None else _of_pair(self._p_pairs, language, best, other),
             payers=_payers(comparisons, self._setting, best, language),
             cost=_cost(self._measured, self._cells, best, self._english),
         )

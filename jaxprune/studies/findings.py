@@ -29,6 +29,7 @@ class Answer:
       others: who else pays; empty where English is recommended.
       cost: what it takes beside English.
       targets: whether they hold; empty where there are none.
+      passed_over: what is better by the criterion and misses a target; empty where nothing is.
       doubts: what chance leaves open.
     """
 
@@ -41,12 +42,19 @@ class Answer:
     others: str
     cost: str
     targets: str
+    passed_over: str
     doubts: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Everything but the headline, in the order in which it is told."""
+        told = (*self.effects, self.cost, self.others, self.targets, self.passed_over, self.doubts)
+        return tuple(line for line in told if line)
 
     @property
     def text(self) -> str:
         """All of it in one paragraph."""
-        middle = "; ".join(filter(None, [*self.effects, self.cost, self.others, self.targets, self.doubts]))
+        middle = "; ".join(self.lines)
         start = f"For {language_of(self.language).english}: {self.headline}"
         return f"{start}{'; ' if ':' in self.headline else ': '}{middle}." if middle else f"{start}."
 
@@ -79,6 +87,7 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
         others="" if is_english or decision.english is None else _others(measured, decision),
         cost="" if is_english else _cost(decision.cost),
         targets=_targets(best.targets, decision.language),
+        passed_over=_passed_over(decision),
         doubts=_doubts(decision),
     )
 
@@ -92,12 +101,12 @@ def headline_measures(measured: Measured) -> list[Measure]:
 def _headline(decision: Decision) -> str:
     best, english = decision.best, decision.english
     if not best.holds_targets:
-        return f"no calibration holds the targets; by the criterion least is lost with {best.calibration}"
+        return f"{_none_holds(decision)}; by the criterion least is lost with {_least(decision)}"
     if english is None:
-        why = "gave no numbers here" if decision.is_english_broken else "was not measured here"
-        return f"calibrate on {best.calibration} (English calibration {why})"
+        return f"calibrate on {best.calibration} ({_without_english(decision)})"
     if best.calibration == english:
-        return f"stay with English ({english}); nothing else that was tried is better by the criterion"
+        what = "that holds the targets" if decision.passed_over else "that was tried"
+        return f"stay with English ({english}); nothing else {what} is better by the criterion"
     if not decision.english_holds_targets:
         if decision.beats_english:
             return f"calibrate on {best.calibration}; English ({english}) loses more, and misses a target"
@@ -107,11 +116,56 @@ def _headline(decision: Decision) -> str:
         )
     if not decision.beats_english:
         return (
-            f"by the criterion no calibration is measurably better than English ({english}); within chance the "
-            "numbers favour "
-            f"{best.calibration}"
+            f"by the criterion {best.calibration} is not measurably better than English ({english}); within chance the "
+            "numbers favour it"
         )
     return f"calibrate on {best.calibration}"
+
+
+def _none_holds(decision: Decision) -> str:
+    """Returns that no calibration holds the targets, and which may all the same, as they miss none for certain."""
+    open_ = [of.calibration for of in decision.candidates if not of.misses_for_certain]
+    if not open_:
+        return "no calibration holds the targets"
+    more = [f"{len(open_) - _NAMED} more"] if len(open_) > _NAMED else []
+    return (
+        f"no calibration holds the targets by its numbers (within chance {wording.names([*open_[:_NAMED], *more])} may)"
+    )
+
+
+def _least(decision: Decision) -> str:
+    """Returns what loses least where nothing holds the targets, and how English stands to that."""
+    best, english = decision.best.calibration, decision.english
+    if english is None:
+        return f"{best} ({_without_english(decision)})"
+    if best == english:
+        return f"English ({english})"
+    if decision.beats_english:
+        return f"{best}, measurably less than with English ({english})"
+    return f"{best}; English ({english}) is as good within chance"
+
+
+def _without_english(decision: Decision) -> str:
+    return f"English calibration {'gave no numbers' if decision.is_english_broken else 'was not measured'} here"
+
+
+def _passed_over(decision: Decision) -> str:
+    by_targets: dict[str, list[str]] = {}
+    for candidate in decision.passed_over[:_NAMED]:
+        missed = [result for result in candidate.targets if result.is_met is False]
+        told = [f"\u201c{target_text(result)}\u201d" for result in missed]
+        told += [_unknown(result) for result in candidate.targets if result.is_met is None and result.without_numbers]
+        how = f"{candidate.loss.value:.2f}" + (", measurably" if candidate.p_best < ALPHA else "")
+        by_targets.setdefault(wording.names(told), []).append(f"{candidate.calibration} ({how})")
+    more = len(decision.passed_over) - _NAMED
+    told = [f"{wording.names(names)} for {what}" for what, names in by_targets.items()]
+    if not told:
+        return ""
+    rest = [f"{more} more"] if more > 0 else []
+    return (
+        f"passed over, with a better criterion than {decision.best.loss.value:.2f}, as they do not hold a target: "
+        f"{wording.names([*told, *rest])}"
+    )
 
 
 def _effect(measured: Measured, decision: Decision, measure: Measure, found: Comparison | None) -> str:
@@ -203,7 +257,11 @@ def _targets(results: tuple[TargetResult, ...], language: str) -> str:
 
 def _unknown(result: TargetResult) -> str:
     where = wording.names([language_of(name).english for name in result.without_numbers])
-    return f"\u201c{target_text(result)}\u201d" + (f" (no numbers in {where})" if where else "")
+    why = [f"no numbers in {where}"] if where else []
+    why += [
+        f"nothing to lose in {language_of(name).english}: {reason}" for name, reason in result.nothing_to_lose.items()
+    ]
+    return f"\u201c{target_text(result)}\u201d" + (f" ({'; '.join(why)})" if why else "")
 
 
 def _join(results: list[TargetResult], language: str) -> str:
@@ -213,7 +271,9 @@ def _join(results: list[TargetResult], language: str) -> str:
         where = "" if result.language == language else f" in {language_of(result.language).english}"
         doubt = "" if result.is_certain else ", which is not certain"
         loses = -result.loss.value if result.target.measure != PERPLEXITY else result.loss.value
-        told.append(f"\u201c{target_text(result)}\u201d ({wording.percent(loses)}{where}{doubt})")
+        floored = wording.names([language_of(name).english for name in result.nothing_to_lose])
+        without = f"; without {floored}, where there is nothing to lose" if floored else ""
+        told.append(f"\u201c{target_text(result)}\u201d ({wording.percent(loses)}{where}{doubt}{without})")
     return wording.names(told)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterable, Sequence
 
+from jaxprune.studies import wording
 from jaxprune.studies.decision import Decision
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import Setting
@@ -20,6 +21,7 @@ class ForAll:
       english: the English baseline, if it is one of them.
       good_in: languages for which the first is recommended, or as good within chance.
       worst: the language that loses most with it, and how much.
+      fewer: languages in which fewer measures count than in others, so that their losses are of another kind.
     """
 
     setting: Setting
@@ -28,6 +30,7 @@ class ForAll:
     english: str | None
     good_in: tuple[str, ...]
     worst: tuple[str, float]
+    fewer: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -39,9 +42,12 @@ class ForAll:
         middle = f"{best} loses least by the criterion on average ({loss:.2f}"
         middle += f" against {against[0]})" if against else f"; next is {others[0][0]}, {others[0][1]:.2f})"
         good, (language, most) = len(self.good_in), self.worst
+        fewer = wording.names([language_of(name).english for name in self.fewer])
+        limits = f" (in {fewer} fewer measures count, which makes it another loss)" if fewer else ""
         return (
             f"One model for all {len(self.languages)} languages: {middle}; it is recommended, or as good within "
-            f"chance, for {good} of them, and {language_of(language).english} loses most ({most:.2f})."
+            f"chance, for {good} of them, and {language_of(language).english} loses most ({most:.2f}). "
+            f"Averages over languages have no interval here{limits}."
         )
 
 
@@ -71,6 +77,7 @@ def _of_setting(setting: Setting, decisions: Sequence[Decision]) -> ForAll | Non
     # Of equals English is first, as it is for one language.
     ordered = sorted(means, key=lambda name: (means[name], name != english, name))
     best = ordered[0]
+    counted = {of.language: set(of.criterion.weights) for of in decisions}
     worst = max(losses, key=lambda language: losses[language][best])
     return ForAll(
         setting=setting,
@@ -79,4 +86,5 @@ def _of_setting(setting: Setting, decisions: Sequence[Decision]) -> ForAll | Non
         english=english,
         good_in=tuple(of.language for of in decisions if best in (of.best.calibration, *of.equals)),
         worst=(worst, losses[worst][best]),
+        fewer=tuple(name for name, measures in counted.items() if measures < set.union(*counted.values())),
     )

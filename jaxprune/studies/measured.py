@@ -134,6 +134,7 @@ class Measured:
       cells: by setting, then by calibration.
       mixtures: sequences by language of every calibration.
       problems: what was measured and does not count.
+      baselines: what is scored without a model (chance, majority, shared words ...), by language, task and name.
     """
 
     languages: tuple[str, ...]
@@ -142,6 +143,7 @@ class Measured:
     cells: Mapping[Setting, Mapping[str, Cell]]
     mixtures: Mapping[str, Mapping[str, int]]
     problems: tuple[Problem, ...]
+    baselines: Mapping[str, Mapping[str, Mapping[str, float]]] = dataclasses.field(default_factory=dict)
 
     def measure(self, name: str) -> Measure | None:
         """Returns the measure of that name, if anything was measured by it."""
@@ -183,7 +185,7 @@ def read_measured(study: StudyResults) -> Measured:
         for setting, by_calibration in groups.items()
     }
     measures = _measures(study.done[0].result) if study.done else ()
-    return Measured(languages, measures, dense, cells, mixtures, tuple(problems))
+    return Measured(languages, measures, dense, cells, mixtures, tuple(problems), _baselines(study, languages))
 
 
 def number_at(result: Mapping[str, Any], path: Iterable[str]) -> float | None:
@@ -192,6 +194,17 @@ def number_at(result: Mapping[str, Any], path: Iterable[str]) -> float | None:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _baselines(study: StudyResults, languages: Iterable[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns what the first result that has a task in a language says of it; a baseline is of the items."""
+    found: dict[str, dict[str, dict[str, float]]] = {language: {} for language in languages}
+    for of in study.done:
+        for name, task in of.result.get("tasks", {}).items():
+            for language in found.keys() & task["languages"].keys():
+                known = task["languages"][language]["baselines"].items()
+                found[language].setdefault(name, {what: value for what, value in known if value is not None})
+    return found
 
 
 def _measures(dense: Mapping[str, Any]) -> tuple[Measure, ...]:

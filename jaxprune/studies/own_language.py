@@ -1,10 +1,12 @@
-"""In how many cases a language does best when it calibrates itself, alone, among all calibrations with one language."""
+"""A language that calibrates itself, alone: in how many cases that is best of single languages, and against English."""
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from jaxprune.studies import wording
+from jaxprune.studies.comparisons import ALPHA, Comparison, corrected
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import Cell, Measured, Setting
@@ -66,3 +68,44 @@ def name_cases(cases: Iterable[Case]) -> str:
 def name_settings(cases: Iterable[Case]) -> str:
     """Returns ``German (wanda 0.5)``: language and setting."""
     return wording.names([f"{language_of(of.language).english} ({of.setting})" for of in cases])
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnAgainstEnglish:
+    """A language's own calibration against English.
+
+    Attributes:
+      p_value: corrected over all that are compared so by the measure, in all settings (Holm).
+    """
+
+    comparison: Comparison
+    p_value: float
+
+    @property
+    def case(self) -> tuple[Setting, str]:
+        """The setting and the language."""
+        return self.comparison.setting, self.comparison.language
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is, beyond chance."""
+        return self.comparison.gain > 0 and self.p_value < ALPHA
+
+
+def own_against_english(comparisons: Iterable[Comparison], measured: Measured, measure: str) -> list[OwnAgainstEnglish]:
+    """Returns the comparisons of languages' own calibrations with English by one measure, in all settings."""
+    chosen = {
+        (str(found.setting), found.language): found
+        for found in comparisons
+        if found.against == "english"
+        and found.measure.name == measure
+        and found.calibration == alone(measured, found.language)
+    }
+    p_values = corrected({key: found.difference.p_value for key, found in chosen.items()})
+    return [OwnAgainstEnglish(found, p_values[key]) for key, found in chosen.items()]
+
+
+def count_certain(found: Iterable[OwnAgainstEnglish]) -> tuple[int, int]:
+    """Returns how many are measurably better, and how many measurably worse."""
+    certain = [one.comparison.gain for one in found if one.p_value < ALPHA]
+    return sum(gain > 0 for gain in certain), sum(gain < 0 for gain in certain)

@@ -1,45 +1,34 @@
 """Which of the published findings a study shows (Kurz et al., 2024, https://arxiv.org/abs/2408.14398), and which not.
 
 Every verdict rests on tests of the study's own numbers: of calibrations that are all alike, none is shown. What was not
-measured, or too little to tell, is not judged.
+measured, or too little to tell, is not judged. Nor is what could not have come out otherwise: tasks at their floor.
+
+What is said of languages' own calibrations against English by one measure is one claim, and its p-values are corrected
+over its comparisons, in all settings (Holm). Cases that share text, seeds or the dense model are not independent: where
+a verdict counts them, a language counts once.
 """
 
-import dataclasses
 import itertools
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
-
-import scipy.stats
+from collections.abc import Iterable, Sequence
 
 from jaxprune.studies import wording
+from jaxprune.studies.carries_over import at_floor, carries_over
 from jaxprune.studies.comparisons import ALPHA, Comparison, Difference, compare, corrected, spread_among
 from jaxprune.studies.criterion import alone
-from jaxprune.studies.findings import unit
+from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Cell, Measure, Measured, Setting
-from jaxprune.studies.own_language import Case, count_cases, name_cases, name_settings, own_cases
+from jaxprune.studies.own_language import (
+    Case,
+    count_cases,
+    count_certain,
+    name_cases,
+    name_settings,
+    own_against_english,
+    own_cases,
+)
 from jaxprune.studies.snr_numbers import energy_db, median_token_db, median_token_scores
-
-Verdict = Literal["shown", "partly shown", "not shown", "cannot be judged"]
-_MOST = 0.75
-
-# A gain that is worth having, in points of a hundred.
-_WORTH_HAVING = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """A published finding, and what this study has to say of it.
-
-    Attributes:
-      claim: as it was published, in our words.
-      verdict: of this study.
-      evidence: what the verdict was counted from.
-    """
-
-    claim: str
-    verdict: Verdict
-    evidence: str
+from jaxprune.studies.verdicts import Finding, verdict_by_chance
 
 
 def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) -> tuple[Finding, ...]:
@@ -47,7 +36,7 @@ def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) 
     return (
         _lowest_perplexity(measured, comparisons),
         _highest_snr(measured, _english(measured, comparisons)),
-        *_carries_over(measured, comparisons),
+        *carries_over(measured, comparisons),
         _mixtures(comparisons, measured),
         _methods(measured),
     )
@@ -64,12 +53,12 @@ def _lowest_perplexity(measured: Measured, comparisons: tuple[Comparison, ...]) 
         return None if scores is None else scores.mean
 
     told: list[str] = []
-    against = _target_against_english(comparisons, measured, PERPLEXITY)
+    against = own_against_english(comparisons, measured, PERPLEXITY)
     if against:
-        better, worse = _significant(against)
+        better, worse = count_certain(against)
         told.append(
             f"Against English, {better} of {len(against)} are measurably better and {worse} measurably worse (Holm "
-            "over the languages)"
+            f"over these {len(against)})"
         )
     claim = "Calibrating on the target language gives the lowest perplexity."
     return _best_for_itself(claim, own_cases(measured, loss), told)
@@ -108,7 +97,7 @@ def _highest_snr(measured: Measured, english: str | None) -> Finding:
         certain = [gain for key, gain in gains.items() if p_values[key] < ALPHA]
         told.append(
             f"Against English, {sum(gain > 0 for gain in certain)} of {len(gains)} are measurably higher and "
-            f"{sum(gain < 0 for gain in certain)} measurably lower (by the median token; Holm over all)"
+            f"{sum(gain < 0 for gain in certain)} measurably lower (by the median token; Holm over these {len(gains)})"
         )
     return _best_for_itself(claim, by_median, told, by="By the median token")
 
@@ -152,82 +141,20 @@ def _best_for_itself(claim: str, cases: Sequence[Case], told: Sequence[str], *, 
     """
     if not cases:
         return Finding(claim, "cannot be judged", "No language was measured under its own calibration and another one.")
-    chance = statistics.fmean(case.chance for case in cases)
-    best = sum(case.is_own_best for case in cases)
     counted = count_cases(cases)
     counted = f"{by}, {counted}" if by else f"{counted[0].upper()}{counted[1:]}"
-    evidence = ". ".join([counted, *told])
-    return Finding(claim, _verdict_by_chance(best, len(cases), chance), f"{evidence}.")
-
-
-def _verdict_by_chance(best: int, total: int, chance: float) -> Verdict:
-    """Returns the verdict of a count that could have come out by chance, by the binomial test."""
-    if chance**total >= ALPHA:
-        return "cannot be judged"
-    if scipy.stats.binomtest(best, total, chance, alternative="greater").pvalue >= ALPHA:
-        return "not shown"
-    return "shown" if best >= _MOST * total else "partly shown"
-
-
-def _target_against_english(comparisons: Iterable[Comparison], measured: Measured, measure: str) -> list[Comparison]:
-    return [
-        found
-        for found in comparisons
-        if found.against == "english"
-        and found.measure.name == measure
-        and found.calibration == alone(measured, found.language)
-    ]
-
-
-def _significant(found: Iterable[Comparison]) -> tuple[int, int]:
-    certain = [comparison.gain for comparison in found if comparison.p_languages < ALPHA]
-    return sum(gain > 0 for gain in certain), sum(gain < 0 for gain in certain)
-
-
-def _carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Iterator[Finding]:
-    """Judges, by ability, that a gain in perplexity need not be one in tasks."""
-    pooled = {measure.ability for measure in measured.measures if measure.is_pooled}
-    abilities = [m for m in measured.measures if m.tasks and (m.is_pooled or m.ability not in pooled)]
-    if not abilities:
-        claim = "What the target language gains in perplexity does not carry over to downstream tasks."
-        yield Finding(claim, "cannot be judged", "No task was measured.")
-    for measure in abilities:
-        claim = f"What the target language gains in perplexity does not carry over to {measure.ability} tasks."
-        in_perplexity = {
-            (found.setting, found.language)
-            for found in _target_against_english(comparisons, measured, PERPLEXITY)
-            if found.gain > 0 and found.p_languages < ALPHA
-        }
-        of_tasks = _target_against_english(comparisons, measured, measure.name)
-        both = [found for found in of_tasks if (found.setting, found.language) in in_perplexity]
-        if not both:
-            yield Finding(
-                claim, "cannot be judged", "In no language is the gain in perplexity measurable, and the tasks too."
-            )
-            continue
-        better, worse = _significant(both)
-        excluded = [
-            found
-            for found in both
-            if found.difference.interval[1] < _WORTH_HAVING / unit(measured, measure, found.language)
-            and not (found.gain > 0 and found.p_languages < ALPHA)
-        ]
-        evidence = (
-            f"Of {wording.count(len(both), 'case')} with a measurable gain in perplexity over English, the tasks are "
-            f"measurably better in {better} and measurably worse in {worse}; a gain of "
-            f"{_WORTH_HAVING} points is ruled out (95 %) in {len(excluded)}, the others are open."
+    languages = dict.fromkeys(case.language for case in cases)
+    # Settings share windows and calibration text, so in the worst case they say the same: a language counts once, by
+    # the share of its settings in which it is so.
+    shares = [statistics.fmean(case.is_own_best for case in cases if case.language == name) for name in languages]
+    if len(cases) > len(languages):
+        counted += (
+            f". Settings share text and are not independent, so that the verdict counts "
+            f"{wording.count(len(languages), 'language')}"
         )
-        decided = better + len(excluded)
-        if not decided:
-            yield Finding(claim, "cannot be judged", evidence)
-        else:
-            yield Finding(claim, _share(len(excluded), decided), evidence)
-
-
-def _share(shown: int, total: int) -> Verdict:
-    if shown >= _MOST * total:
-        return "shown"
-    return "partly shown" if shown else "not shown"
+    chance = statistics.fmean(case.chance for case in cases)
+    evidence = ". ".join([counted, *told])
+    return Finding(claim, verdict_by_chance(int(sum(shares) + 1e-9), len(languages), chance), f"{evidence}.")
 
 
 def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
@@ -243,14 +170,23 @@ def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
     ]
     if not of_mixtures:
         return Finding(claim, "cannot be judged", "No mixture was measured by tasks beside its languages alone.")
-    certain = [found.gain for found in of_mixtures if found.p_all < ALPHA]
+    kept = [found for found in of_mixtures if at_floor(measured, found) is None]
+    if not kept:
+        where = "Where mixtures were measured by tasks, the models are too near what is scored without one."
+        return Finding(claim, "cannot be judged", where)
+    certain = [found.gain for found in kept if found.p_all < ALPHA]
     better, worse = sum(gain > 0 for gain in certain), sum(gain < 0 for gain in certain)
     evidence = (
-        f"Of {wording.count(len(of_mixtures), 'comparison')}, {better} are measurably better and {worse} measurably "
-        "worse "
-        "(Holm over languages and calibrations)."
+        f"Of {wording.count(len(kept), 'comparison')}, {better} are measurably better and {worse} measurably worse "
+        "(Holm over languages and calibrations)"
     )
-    return Finding(claim, "shown" if better else "not shown", evidence)
+    left_out = [found for found in of_mixtures if found not in kept]
+    if left_out:
+        where = wording.names([*dict.fromkeys(language_of(found.language).english for found in left_out)])
+        evidence += (
+            f"; {len(left_out)} more are left out, in {where}, where the models are too near what is scored without one"
+        )
+    return Finding(claim, "shown" if better else "not shown", f"{evidence}.")
 
 
 def _methods(measured: Measured) -> Finding:
@@ -286,7 +222,8 @@ def _methods(measured: Measured) -> Finding:
     told = [f"{method} in {won}" for method, won in sorted(wins.items(), key=lambda item: -item[1])]
     evidence = (
         f"Measurably better (Holm over all) at one pattern, calibration, language and measure: "
-        f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}."
+        f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}, which share models, seeds "
+        "and text and are not independent."
     )
     if not wins:
         return Finding(claim, "cannot be judged", evidence)

@@ -15,8 +15,8 @@ from jaxprune.evaluation.significance import holm
 from jaxprune.studies import wording
 from jaxprune.studies.comparisons import ALPHA
 from jaxprune.studies.model_words import are_pruned
-from jaxprune.studies.published import Finding, Verdict
 from jaxprune.studies.subspace_numbers import Block, is_specific_hit_more
+from jaxprune.studies.verdicts import Finding, Verdict
 
 _MOST = 0.75
 _FEWEST_LANGUAGES = 5  # of fewer, no sign test can reject

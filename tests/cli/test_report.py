@@ -70,8 +70,9 @@ def test_the_answer_is_what_was_planted(reported):
     )
     assert "costs nothing more" in texts["de"]
     assert "worse off than with English calibration: English (perplexity +" in texts["ar"]
-    assert texts["en"].startswith(
-        ("For English: stay with English (en)", "For English: by the criterion no calibration")
+    assert re.match(
+        r"For English: (stay with English \(en\)|by the criterion \S+ is not measurably better than English \(en\))",
+        texts["en"],
     )
     verdicts = [finding["verdict"] for finding in reported["findings"]]
     assert verdicts == ["shown", "shown", "shown", "not shown", "cannot be judged"]

@@ -1,5 +1,7 @@
 """Comparisons over a study: they are the tests they claim to be, find what is planted, and nothing else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -28,6 +30,19 @@ def test_one_seed_of_answers_is_mcnemars_exact_test():
     assert found is not None
     assert found.p_value == pytest.approx(wanted)
     assert found.value == pytest.approx(a.mean() - b.mean())
+
+
+def test_grades_of_zero_are_no_wrong_answers():
+    """Of chrF 0 and 1 are grades like any: no exact test of right and wrong."""
+    chrf = Measure("translate", "language", ("translate",), "chrf")
+    a, b = np.zeros(40), (np.arange(40) < 3).astype(float)
+    found = compare({"translate": scores([a])}, {"translate": scores([b])}, chrf, spread=None)
+    assert found is not None
+    assert found.test == "paired bootstrap"
+    acc = dataclasses.replace(chrf, metric="acc")
+    found = compare({"translate": scores([a])}, {"translate": scores([b])}, acc, spread=None)
+    assert found is not None
+    assert found.test == "McNemar's exact test"
 
 
 def test_one_seed_of_windows_is_a_bootstrap_of_nats_over_tokens():

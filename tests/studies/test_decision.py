@@ -111,6 +111,83 @@ def test_only_what_holds_the_targets_is_as_good_within_chance(tmp_path):
             assert set(decision.equals) <= held
 
 
+def test_where_no_target_holds_englishs_standing_is_told(tmp_path):
+    # All lose 0.9 nats, and 0.01 is out of reach.
+    _, answers = told(study(targets=[dense(0.01)]), tmp_path / "own")
+    for language in ("ar", "sw"):
+        assert answers[language].headline == (
+            f"no calibration holds the targets; by the criterion least is lost with {language}, measurably less than "
+            "with English (en)"
+        )
+    assert answers["en"].headline.startswith("no calibration holds the targets; by the criterion least is lost with ")
+    decisions, answers = told(study(Truth(), targets=[dense(0.01)]), tmp_path / "equal")
+    for language, decision in decisions.items():
+        best = decision.best.calibration
+        end = "English (en)" if best == "en" else f"{best}; English (en) is as good within chance"
+        assert answers[language].headline.endswith(f"least is lost with {end}")
+        assert best == "en" or "en" in decision.equals
+
+
+def test_a_miss_that_chance_explains_is_no_certain_one(tmp_path):
+    made = study(targets=[dense(0.01)])
+    wild = np.tile([-1.0, 1.0], 20) * 511 * 4
+    for name in [name for name in made.results if "_de_" in name]:
+        made.arrays[name]["perplexity/sw/nats"] += wild
+    _, answers = told(made, tmp_path / "out")
+    assert "no calibration holds the targets by its numbers (within chance de may); by the criterion" in (
+        answers["sw"].headline
+    )
+
+
+@pytest.mark.parametrize("targets", [[], [dense(0.01)]])
+def test_english_is_as_good_within_chance_exactly_where_nothing_beats_it(tmp_path, targets):
+    """One correction for whatever is said of English: over the pairs with it, and not over all pairs as well."""
+    between = 0
+    for seed in range(6):
+        truth = Truth(nats=lambda mixture, language: 0.03 * (share(mixture, language) > 0), spread=0.01)
+        decisions, _ = told(study(truth, targets=targets, seed=seed), tmp_path / str(seed))
+        for decision in decisions.values():
+            if decision.best.calibration == "en":
+                continue
+            [english] = [of for of in decision.candidates if of.calibration == "en"]
+            assert english.p_best == decision.p_english
+            assert ("en" in decision.equals) is not decision.beats_english
+            between += 0.01 < decision.p_english < 0.3
+    assert between, "none is near enough to the limit to tell the corrections apart"
+
+
+def test_what_is_better_and_misses_a_target_is_told(tmp_path):
+    # German text is best for German, and takes from all others what the mixture gives them.
+    def nats(mixture, language):
+        part = share(mixture, language)
+        return {"de": 0.5 * part}.get(language, 0.5 * (share(mixture, "en") > 0))
+
+    decisions, answers = told(study(Truth(nats=nats, spread=0.002), targets=[others(0.1)]), tmp_path / "out")
+    assert answers["de"].calibration == "de+en"
+    assert [of.calibration for of in decisions["de"].passed_over] == ["de"]
+    lost = {of.calibration: of.loss.value for of in decisions["de"].candidates}
+    assert answers["de"].passed_over == (
+        f"passed over, with a better criterion than {lost['de+en']:.2f}, as they do not hold a target: de "
+        f"({lost['de']:.2f}, measurably) for \u201cother languages lose at most 10 % of what English calibration gives "
+        "them in perplexity\u201d"
+    )
+    assert answers["de"].passed_over in answers["de"].text
+    _, answers = told(study(Truth(nats=nats, spread=0.002)), tmp_path / "free")
+    assert answers["de"].calibration == "de"
+    assert answers["de"].passed_over == ""
+
+
+def test_staying_with_english_is_not_said_to_be_best_of_all_where_better_was_passed_over(tmp_path):
+    def nats(mixture, language):
+        return 0.5 * share(mixture, language) if language == "de" else 0.5 * share(mixture, "en")
+
+    _, answers = told(study(Truth(nats=nats, spread=0.002), targets=[others(0.1)]), tmp_path / "out")
+    assert answers["de"].headline == (
+        "stay with English (en); nothing else that holds the targets is better by the criterion"
+    )
+    assert "de (" in answers["de"].passed_over
+
+
 def test_a_target_is_certain_only_if_it_is_in_every_language(tmp_path):
     made = study(EQUAL, targets=[others(0.1)])
     # In Swahili the windows disagree so much that nothing can be said, though their mean is the same.
@@ -190,3 +267,20 @@ def test_enough_items_show_it(tmp_path):
         seed=5,
     )
     assert verdicts(made, tmp_path / "many")[2] in ("shown", "partly shown")
+
+
+def test_methods_on_one_text_do_not_count_twice(tmp_path):
+    """Two languages of two are no surprise (one in nine), and four of four would be, if methods were independent."""
+    languages = ("ar", "de", "en")
+    cases = []
+    for methods in (["wanda"], ["wanda", "sparsegpt"]):
+        made = Study(config(languages, ("ar", "de", "en"), seeds=(0,), methods=methods, tasks=()), OWN, seed=5)
+        for arrays in made.arrays.values():
+            arrays["perplexity/en/nats"][:] = np.nan
+        read = made.read(tmp_path / str(len(methods)))
+        measured = read_measured(read)
+        cases.append(published_findings(measured, compare_all(measured, baselines(read.config, measured)))[0])
+    assert [finding.verdict for finding in cases] == ["cannot be judged", "cannot be judged"]
+    assert "not independent" not in cases[0].evidence
+    assert "4 of 4 cases" in cases[1].evidence
+    assert "not independent, so that the verdict counts 2 languages" in cases[1].evidence

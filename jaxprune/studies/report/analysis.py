@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from jaxprune.studies import wording
 from jaxprune.studies.analyses import ANALYSES, MASKS, NEURONS, SUBSPACES, Stored
 from jaxprune.studies.figure_files import NamedFigure
-from jaxprune.studies.published import Finding
 from jaxprune.studies.published_subspaces import subspace_findings
 from jaxprune.studies.report.headings import Told, headings, is_silenced
 from jaxprune.studies.report.mask_words import mask_table, mask_words
 from jaxprune.studies.report.neuron_words import neuron_tables, neuron_words
 from jaxprune.studies.report.subspace_words import PARAGRAPH, subspace_table, subspace_words
 from jaxprune.studies.report.table import Table
+from jaxprune.studies.verdicts import Finding
 
 # Of figures that there is one of for each model; the tables have all.
 _MOST_ALIKE = 2

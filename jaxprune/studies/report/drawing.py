@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxprune.evaluation.seeds import Spread
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA, Comparison
+from jaxprune.studies.comparisons import ALPHA, Comparison, spread_among
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.depth import depth_figure
+from jaxprune.studies.estimates import estimate
 from jaxprune.studies.figure_files import id_prefix, save_figure
 from jaxprune.studies.findings import unit
-from jaxprune.studies.measured import PERPLEXITY, Measure, Setting
+from jaxprune.studies.measured import PERPLEXITY, Measure, Scores, Setting
 from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.figures import (
     AMONG_SEVERAL,
@@ -31,7 +33,7 @@ from jaxprune.studies.report.figures import (
     level_figure,
     task_figure,
 )
-from jaxprune.studies.report.summary import Summary, estimate
+from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING
 
 _MOST_IN_A_GROUP = 5
@@ -265,9 +267,11 @@ def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any
             if (scores := measured.cells[setting][calibration].scores.get(language, {}).get(measure.name)) is not None
         ]
         dense = measured.dense[language].get(measure.name)
+        models = measured.cells[setting].values()
+        spread = spread_among((cell.scores.get(language, {}) for cell in models), measure)
         marks = [
-            Mark(kind, *(factor * number for number in (of.value, *of.interval)))
-            for kind, of in ((kind, estimate(scores)) for kind, scores in ([(DENSE, dense)] if dense else []) + found)
+            _mark(summary, measure, language, factor, kind, scores, None if kind == DENSE else spread)
+            for kind, scores in ([(DENSE, dense)] if dense else []) + found
         ]
         baselines = stored["languages"].get(language, {}).get("baselines", {})
         if found:
@@ -275,6 +279,15 @@ def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any
                 marks, {name: factor * value for name, value in baselines.items() if value is not None}
             )
     return rows
+
+
+def _mark(
+    summary: Summary, measure: Measure, language: str, factor: float, kind: str, scores: Scores, spread: Spread | None
+) -> Mark:
+    shown_as = summary.measured.reference(language, measure.name)
+    found = estimate(measure, {measure.name: scores}, scores if shown_as is None else shown_as, spread)
+    low, high = found.interval or (found.value, found.value)
+    return Mark(kind, factor * found.value, factor * low, factor * high)
 
 
 def _shown(summary: Summary, setting: Setting, language: str) -> list[tuple[str, str]]:

@@ -119,7 +119,7 @@ def _lacks_figures(summary: Summary, drawn: Sequence[Drawn]) -> bool:
 
 
 def _card(given: Answer, colours: dict[str, str]) -> dict[str, Any]:
-    lines = [*given.effects, given.others, given.doubts]
+    lines = [*given.effects, given.others, given.passed_over, given.doubts]
     return {
         "language": language_of(given.language),
         "is_certain": given.is_certain,
@@ -157,7 +157,11 @@ def criterion_text(summary: Summary) -> str:
             if source not in measured.dense[language] and measured.reference(language, source) is not None:
                 why = "has no numbers of the dense model"
             text += f" In {language_of(language).english}, {source} {why} and does not count."
-    return text
+    return text + (
+        " P-values are corrected after Holm, in each setting: what is said of single measures over all languages and "
+        "calibrations, of English by the criterion over all pairs with English, of other calibrations by the criterion "
+        "over all pairs."
+    )
 
 
 def methods_text(summary: Summary) -> list[str]:
@@ -205,10 +209,10 @@ def methods_text(summary: Summary) -> list[str]:
         "as if it were the same for each. With one seed of everything it is McNemar\u2019s exact test for "
         f"right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
         f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95 %, "
-        "uncorrected. P-values in "
-        "words are corrected after Holm over all languages and calibrations, because a calibration is recommended for "
-        "what came "
-        "out; the tables also have them corrected over the languages only, and as they are.",
+        "uncorrected. P-values in words are corrected after Holm over all languages and calibrations, because a "
+        "calibration is recommended for what came out; those behind published findings over what the finding counts, "
+        "which is told with it. The tables also have them corrected over the languages only, and as they are. "
+        "Intervals of single models count items and seeds likewise; of right and wrong answers they are Wilson\u2019s.",
     ]
     results = [of.result for of in summary.study.done]
     for key, what in (

@@ -5,16 +5,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxprune.evaluation.seeds import SeededDifference, difference_over_seeds
 from jaxprune.studies.analyses import read_analyses
 from jaxprune.studies.caveats import caveats, state
-from jaxprune.studies.comparisons import Comparison, compare_all
+from jaxprune.studies.comparisons import Comparison, Shares, compare_all, spread_among
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.empty_generations import empty_generations
+from jaxprune.studies.estimates import estimate
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.for_all import ForAll, for_all
-from jaxprune.studies.measured import Cell, Measured, Scores, Setting, read_measured
+from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import PointResult, StudyResults
@@ -92,11 +92,6 @@ def summarise(study: StudyResults) -> Summary:
     )
 
 
-def estimate(scores: Scores) -> SeededDifference:
-    """Returns the mean of scores (nats a token, or a task's unit) with an interval for other items and other seeds."""
-    return difference_over_seeds(scores.totals_SN, 0 * scores.totals_SN[:1], scores.counts_N)
-
-
 def as_json(summary: Summary) -> dict[str, Any]:
     """Returns ``summary.json``: every number of the report; those that JSON cannot hold are null."""
     measured = summary.measured
@@ -139,10 +134,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
         ],
         "comparisons": [_comparison(comparison) for comparison in summary.comparisons],
         "values": {
-            "dense": {
-                language: {source: _value(source, scores) for source, scores in of.items()}
-                for language, of in measured.dense.items()
-            },
+            "dense": {language: _values(measured, language, of) for language, of in measured.dense.items()},
             "calibrations": [
                 {
                     **_of(setting),
@@ -150,8 +142,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
                     "mixture": dict(measured.mixtures[name]),
                     "seeds": sorted(cell.points),
                     "languages": {
-                        language: {source: _value(source, scores) for source, scores in of.items()}
-                        for language, of in cell.scores.items()
+                        language: _values(measured, language, of, cells) for language, of in cell.scores.items()
                     },
                     "snr": _snr(cells, name, measured.languages),
                     "seconds": cell.average("seconds", "prune"),
@@ -199,6 +190,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
                         "interval": None if result.loss is None else list(result.loss.interval),
                         "met": result.is_met,
                         "certain": result.is_certain,
+                        "nothing_to_lose": dict(result.nothing_to_lose),
                     }
                     for result in candidate.targets
                 ],
@@ -208,6 +200,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "against_english": None if decision.against_english is None else decision.against_english.value,
         "p_english": decision.p_english,
         "as_good_within_chance": list(decision.equals),
+        "passed_over": [candidate.calibration for candidate in decision.passed_over],
         "payers": [{"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers],
         "cost": dataclasses.asdict(decision.cost),
     }
@@ -233,11 +226,29 @@ def _comparison(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _value(source: str, scores: Scores) -> dict[str, Any]:
-    found = estimate(scores)
-    values = {"mean": found.value, "interval": list(found.interval), "items": found.items, "seeds": len(scores.seeds)}
-    if source == "perplexity":
-        values["perplexity"] = math.exp(min(found.value, 700.0))
+def _values(
+    measured: Measured, language: str, shares: Shares, cells: Mapping[str, Cell] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Returns the levels of a model in a language by source.
+
+    Args:
+      cells: of the setting; None for the dense model, which has no seeds.
+    """
+    values: dict[str, dict[str, Any]] = {}
+    for source in shares:
+        measure = measured.measure(source)
+        assert measure is not None
+        among = (cell.scores.get(language, {}) for cell in (cells or {}).values())
+        shown_as = measured.reference(language, source) or shares[source]
+        found = estimate(measure, shares, shown_as, spread_among(among, measure))
+        values[source] = {
+            "mean": found.value,
+            "interval": found.interval and list(found.interval),
+            "items": found.items,
+            "seeds": len(shares[source].seeds),
+        }
+        if source == PERPLEXITY:
+            values[source]["perplexity"] = math.exp(min(found.value, 700.0))
     return values
 
 

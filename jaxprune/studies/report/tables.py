@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from jaxprune.evaluation.seeds import Spread
 from jaxprune.studies import wording
+from jaxprune.studies.comparisons import Shares, spread_among
 from jaxprune.studies.empty_generations import empty_generations
+from jaxprune.studies.estimates import estimate
 from jaxprune.studies.findings import unit
 from jaxprune.studies.grid import DENSE
-from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Scores, Setting, number_at
-from jaxprune.studies.report.summary import Summary, estimate
+from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting, number_at
+from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.snr_numbers import Ratio, energy, median_token, without_interval
 
@@ -55,22 +58,17 @@ def _optional(value: float | None, show: object) -> str:
     return NOTHING if value is None or not callable(show) else str(show(value))
 
 
-def value_with_interval(name: str, scores: Scores, shown_as: Scores) -> str:
-    """Returns ``31.2 [28.9, 33.6]``, in the unit of ``shown_as``."""
-    found = estimate(scores)
-    low, high = (wording.score(name, end, shown_as) for end in found.interval)
-    return f"{wording.score(name, found.value, shown_as)} [{low}, {high}]"
-
-
 def _values(summary: Summary, setting: Setting | None, measure: Measure) -> Table:
     measured, source = summary.measured, measure.sources[0]
     cells = {} if setting is None else measured.cells[setting]
     languages = measured.languages_of(source)
-    scores = {"(dense)": measured.dense} | {name: cell.scores for name, cell in cells.items()}
-    rows = [
-        [name, *(_cell(measured, measure, language, of.get(language, {}).get(source)) for language in languages)]
-        for name, of in scores.items()
-    ]
+    columns: list[list[str]] = []
+    for language in languages:
+        models = [cell.scores.get(language, {}) for cell in cells.values()]
+        spread = spread_among(models, measure)
+        levels = [(measured.dense[language], None), *((shares, spread) for shares in models)]
+        columns.append([_level(measured, measure, language, *level) for level in levels])
+    rows = [list(row) for row in zip(["(dense)", *cells], *columns, strict=True)]
     what = (
         measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
     )
@@ -81,11 +79,14 @@ def _values(summary: Summary, setting: Setting | None, measure: Measure) -> Tabl
     )
 
 
-def _cell(measured: Measured, measure: Measure, language: str, scores: Scores | None) -> str:
+def _level(measured: Measured, measure: Measure, language: str, shares: Shares, spread: Spread | None) -> str:
+    """Returns ``31.2 [28.9, 33.6]``, in the unit of the language's scores."""
     shown_as = measured.reference(language, measure.sources[0])
-    if scores is None or shown_as is None:
+    if measure.sources[0] not in shares or shown_as is None:
         return NOTHING
-    return value_with_interval(measure.name, scores, shown_as)
+    found = estimate(measure, shares, shown_as, spread)
+    value, *ends = (wording.score(measure.name, of, shown_as) for of in (found.value, *(found.interval or ())))
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def _differences(summary: Summary) -> Iterator[Table]:
@@ -169,7 +170,14 @@ def _ranking(summary: Summary) -> Iterator[Table]:
         for decision in summary.decisions
         for candidate in decision.candidates
     ]
-    head = ["for", "calibration", "loss by the criterion", "95 % interval", "p against the first (Holm)", "targets"]
+    head = [
+        "for",
+        "calibration",
+        "loss by the criterion",
+        "95 % interval",
+        "p against the first (Holm: of pairs with English over these, of others over all pairs)",
+        "targets",
+    ]
     if rows:
         yield Table("Every calibration by the criterion, best first", head, rows)
 

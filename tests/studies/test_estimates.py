@@ -1,0 +1,93 @@
+"""Levels of single models: what a seed changes is known from the whole setting, and no share leaves 0 to 100."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from jaxprune.studies.comparisons import spread_among
+from jaxprune.studies.estimates import estimate
+from jaxprune.studies.measured import Measure, Scores
+from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.tables import tables
+from tests.studies.synthetic import Study, Task, Truth, config
+
+PERPLEXITY = Measure("perplexity", "language modelling", (), "")
+EXAMS = Measure("exams", "knowledge", ("exams",), "acc")
+
+
+def scores(totals):
+    totals = np.asarray(totals, np.float64)
+    return Scores(tuple(range(len(totals))), totals, np.ones(totals.shape[1]))
+
+
+def test_a_lucky_pair_of_seeds_does_not_look_certain():
+    """Student's t by hand, with the variance within four calibrations; two seeds of its own would say nothing."""
+    levels = np.asarray([[3.0, 3.0], [3.1, 3.3], [2.9, 3.0], [3.4, 3.2]])
+    # Windows that all say the same, so that only seeds count.
+    models = [{"perplexity": scores(np.repeat(level[:, None], 6, axis=1))} for level in levels]
+    found = estimate(PERPLEXITY, models[0], models[0]["perplexity"], spread_among(models, PERPLEXITY))
+    error = np.sqrt(levels.var(axis=1, ddof=1).mean() / 2)
+    half = scipy.stats.t.ppf(0.975, 4) * error
+    assert found.value == pytest.approx(3.0)
+    assert found.interval == pytest.approx((3.0 - half, 3.0 + half))
+    # The windows of two seeds far apart have no wider one: by themselves, with one degree of freedom, 12.7 errors.
+    apart = estimate(PERPLEXITY, models[1], models[0]["perplexity"], spread_among(models, PERPLEXITY))
+    assert np.ptp(apart.interval) == pytest.approx(2 * half)
+
+
+def test_answers_of_two_seeds_stay_within_a_hundred():
+    few, many = np.zeros((2, 40)), np.ones((2, 40))
+    few[0, :2] = 1
+    many[1, :3] = 0
+    dense = scores(many[:1])
+    for totals in (few, many):
+        models = [{"exams": scores(totals)}, {"exams": scores(1 - totals)}]
+        found = estimate(EXAMS, models[0], dense, spread_among(models, EXAMS))
+        low, high = found.interval
+        assert 0 <= low < found.value < high <= 1
+
+
+def test_grades_in_points_end_at_a_hundred_though_a_model_has_none():
+    dense = scores([[40.0, 90.0, 100.0, 99.0]])
+    chrf = Measure("exams", "language", ("exams",), "chrf")
+    models = [{"exams": scores(of)} for of in ([[99, 100, 100, 80], [100, 100, 100, 30]], [[0, 1, 0, 1], [1, 0, 9, 0]])]
+    spread = spread_among(models, chrf)
+    assert estimate(chrf, models[0], dense, spread).interval[1] == 100
+    low, high = estimate(chrf, models[1], dense, spread).interval
+    assert low == 0
+    assert high > 9  # no fraction, though most items are 0 or 1
+
+
+def test_a_report_has_no_percentage_outside(tmp_path):
+    made = Study(config(seeds=(0, 1)), Truth(), tasks={"exams": Task(accuracy=0.03)})
+    made.arrays["wanda_0.5_de_seed0"]["tasks/exams/de/acc"][:] = 0
+    made.arrays["wanda_0.5_de_seed1"]["tasks/exams/de/acc"][:9] = 1
+    summary = summarise(made.read(tmp_path / "out"))
+    found = as_json(summary)["values"]
+    intervals = [
+        of["exams"]["interval"] for cell in found["calibrations"] for of in cell["languages"].values() if "exams" in of
+    ] + [of["exams"]["interval"] for of in found["dense"].values()]
+    assert len(intervals) == 24
+    for low, high in intervals:
+        assert 0 <= low < high <= 1
+        assert high - low < 0.2  # not what two seeds alone would say
+    [table] = [of for of in tables(summary) if "exams" in of.title and "with 95 % intervals" in of.title]
+    assert all("[-" not in cell and "[\u2212" not in cell for row in table.rows for cell in row)
+
+
+def test_grades_that_are_all_zero_stand_without_an_interval(tmp_path):
+    made = Study(config(seeds=(0,)), Truth(), tasks={"exams": Task(is_binary=False)})
+    for name in made.arrays:
+        made.results[name]["tasks"]["exams"]["headline"] = "chrf"
+        of_language = made.results[name]["tasks"]["exams"]["languages"]
+        for language in of_language:
+            of_language[language]["metrics"] = {"chrf": of_language[language]["metrics"]["acc"]}
+            values = made.arrays[name].pop(f"tasks/exams/{language}/acc")
+            made.arrays[name][f"tasks/exams/{language}/chrf"] = 0 * values if "_de_" in name else values
+    summary = summarise(made.read(tmp_path / "out"))
+    [table] = [of for of in tables(summary) if "exams" in of.title and "with 95 % intervals" in of.title]
+    by_name = {row[0]: row[1:] for row in table.rows}
+    assert set(by_name["de"]) == {"0.0"}
+    assert all("[" in cell for cell in by_name["sw"])
+    [cell] = [of for of in as_json(summary)["values"]["calibrations"] if of["calibration"] == "de"]
+    assert cell["languages"]["sw"]["exams"]["interval"] is None
