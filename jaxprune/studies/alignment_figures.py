@@ -9,7 +9,7 @@ from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.cells import CellPanel, cells_figure
 from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.model_words import first_model
-from jaxprune.studies.subspace_numbers import alignment_between, alignment_table
+from jaxprune.studies.subspace_numbers import alignment_between, alignment_table, alignment_with_first
 
 _PANELS_ABREAST = 4
 
@@ -26,7 +26,19 @@ def with_first_figure(models: Sequence[Any], languages: Sequence[str]) -> NamedF
     ]
     title = f"How alike hidden states are to those of {first}, language by language"
     caption = f"Centred kernel alignment (debiased) of hidden states with those of {first} over tokens, by language."
-    return NamedFigure("alignment", block_lines_figure(title, "centred kernel alignment", panels), caption)
+    return NamedFigure("alignment-by-language", block_lines_figure(title, "centred kernel alignment", panels), caption)
+
+
+def with_first_on_average_figure(models: Sequence[Any]) -> NamedFigure:
+    """Returns the figure of the mean over languages of the alignment with the first model's states, by depth."""
+    first, others = first_model(models), models[1:]
+    panel = Panel("", {model["label"]: [alignment_with_first(block) for block in model["blocks"]] for model in others})
+    title = f"How alike hidden states are to those of {first}"
+    caption = (
+        f"Centred kernel alignment (debiased) of hidden states with those of {first} over tokens, mean over languages: "
+        "1 is the same up to rotation and scale, 0 nothing in common."
+    )
+    return NamedFigure("alignment", block_lines_figure(title, "centred kernel alignment", [panel]), caption)
 
 
 def between_languages_figure(models: Sequence[Any]) -> NamedFigure:

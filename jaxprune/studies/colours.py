@@ -1,13 +1,16 @@
-"""One colour a language, the same in every figure; mixtures are in it too, and told apart by hollow marks.
+"""One colour a language, the same in every figure, which its mixtures with English have too: hollow marks tell them.
 
 Okabe and Ito's colours, which all common kinds of colour blindness tell apart; grey in place of their yellow, which is
-faint on white.
+faint on white. Mixtures of three languages and more have a colour that no language has.
 """
 
 import re
 from collections.abc import Iterable
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#7F7F7F")
+
+MANY = "#882255"
+"""Of mixtures of three languages or more: Tol's wine, darker than all of the palette but black."""
 
 # English in black, as what others are compared with.
 _LANGUAGES: dict[str, str] = dict(zip(("de", "es", "sw", "ru", "zh", "ja", "en", "ar"), PALETTE, strict=True))
@@ -29,14 +32,17 @@ def is_mixture(name: str) -> bool:
 def language_colours(names: Iterable[str]) -> dict[str, str]:
     """Returns a colour for each language or mixture.
 
-    A language has its own, a mixture that of the first of its languages but English. Names of which none is known
-    have those that are left, in order.
+    A language has its own, a mixture of two that of the first that is not English, a larger one that of all such.
+    Names of which none is known have those that are left, in order.
     """
     names = list(dict.fromkeys(names))
     found = {}
     for name in names:
-        known = [language for language in mixed_languages(name) if language in _LANGUAGES]
-        if known:
+        mixed = mixed_languages(name)
+        known = [language for language in mixed if language in _LANGUAGES]
+        if len(mixed) > 2:
+            found[name] = MANY
+        elif known:
             found[name] = _LANGUAGES[next((language for language in known if language != "en"), known[0])]
     left = [colour for colour in PALETTE if colour not in found.values()] or list(PALETTE)
     others = [name for name in names if name not in found]

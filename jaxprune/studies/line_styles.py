@@ -1,6 +1,6 @@
-"""How the lines of prunings look: colours are languages, hollow marks mixtures, and the dense model is a thick line."""
+"""How lines of prunings look: colour and mark say the languages, hollow marks mixtures, strokes how it was pruned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxprune.studies.colours import is_mixture, language_colours
@@ -8,7 +8,7 @@ from jaxprune.studies.figure_files import INK, PAPER
 
 DENSE = "dense"
 
-# Lines of one colour get other strokes, and every line its own mark. None is dotted: so is what chance gives.
+# None is dotted: so is what chance gives.
 _STROKES: tuple[Any, ...] = ("-", "--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
 _MARKS = "osD^vPX*"
 
@@ -48,25 +48,33 @@ def colourless_style(index: int) -> LineStyle:
 
 
 def line_styles(calibrations: Mapping[str, str]) -> dict[str, LineStyle]:
-    """Returns the styles of lines by their names.
+    """Returns the styles of lines by their names, whatever their order.
+
+    A stroke says how something was pruned (``wanda`` of ``de · wanda``), a mark and a colour on which languages.
 
     Args:
       calibrations: by name, the language or mixture that decides on the colour; ``dense`` is in the colour of the text.
     """
     colours = language_colours(key for key in calibrations.values() if key != DENSE)
+    marks = _numbered(key for key in calibrations.values() if key != DENSE)
+    strokes = _numbered(_how(name, key) for name, key in calibrations.items() if key != DENSE)
     styles: dict[str, LineStyle] = {}
-    for index, (name, key) in enumerate(calibrations.items()):
+    for name, key in calibrations.items():
         if key == DENSE:
             styles[name] = LineStyle(INK, "-", "", INK, 2.8)
             continue
-        colour, hollow = colours[key], is_mixture(key)
-        alike = [
-            other for other in styles if colours.get(calibrations[other]) == colour
-            and is_mixture(calibrations[other]) == hollow
-        ]  # fmt: skip
-        stroke, mark = _STROKES[len(alike) % len(_STROKES)], _MARKS[index % len(_MARKS)]
-        styles[name] = LineStyle(colour, stroke, mark, PAPER if hollow else colour, 1.4)
+        stroke, mark = _STROKES[strokes[_how(name, key)] % len(_STROKES)], _MARKS[marks[key] % len(_MARKS)]
+        styles[name] = LineStyle(colours[key], stroke, mark, PAPER if is_mixture(key) else colours[key], 1.4)
     return styles
+
+
+def _how(name: str, calibration: str) -> str:
+    """Returns what a name says beside the calibration; the later of two methods in the alphabet is drawn through."""
+    return name.removeprefix(calibration)
+
+
+def _numbered(names: Iterable[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(sorted(set(names), reverse=True))}
 
 
 def calibration_of(names: Sequence[str]) -> dict[str, str]:

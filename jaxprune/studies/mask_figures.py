@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxprune.analysis.overlap import above_chance
+from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.cells import CellPanel, cells_figure
 from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.heatmap import require_matplotlib
-from jaxprune.studies.line_styles import LineStyle, colourless_style, line_styles
+from jaxprune.studies.line_styles import LineStyle, colourless_style
 from jaxprune.studies.mask_numbers import SIDES, beyond_chance, chance_told, concentration
 
 _CHANCE = "#999999"
@@ -44,7 +45,7 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     for pair in overlap["pairs"]:
         a, b = labels.index(pair["a"]), labels.index(pair["b"])
         agreement[a, b] = agreement[b, a] = _agreement(pair["overall"])
-    groups = {_group_name(group): group for group in overlap["groups"]}
+    groups = {_group_name(group): group for group in _without_seeds_beside(overlap["groups"])}
     projections = list(overlap["groups"][0]["projections"])
     levels = np.array([[_agreement(group["projections"][name]) for name in projections] for group in groups.values()])
     lines = [
@@ -87,8 +88,12 @@ def mask_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
         if any(run["concentration"][kind] is not None for run in result["runs"]):
             what = kind.replace("_", " ")
             title = f"Do some {what} lose more than others?"
-            figure = _line_figure(title, f"Gini coefficient of zeros over {what}", _concentration(result, kind))
-            caption = f"How unevenly zeros lie on {what}, by block: 0 is alike on all; dotted, {chance_told(result)}."
+            label = f"Gini coefficient of zeros\nover {what}"
+            figure = block_lines_figure(title, label, _concentration(result, kind))
+            caption = (
+                f"How unevenly zeros lie on {what}, by block, mean over the prunings that differ in nothing else than "
+                f"the seed or the text: 0 is alike on all; dotted, {chance_told(result)}, mean over all."
+            )
             figures.append(NamedFigure(f"zeros-on-{what.replace(' ', '-')}", figure, caption))
     if any(concentration(zeros, "inputs") for zeros in result["zeros"].values()):
         figures.append(_channel_figure(result))
@@ -125,17 +130,41 @@ def _channel_figure(result: Mapping[str, Any]) -> NamedFigure:
     return NamedFigure("zeros-on-channels", figure, caption)
 
 
-def _concentration(result: Mapping[str, Any], kind: str) -> list[_Line]:
-    """Returns a line for each run, in the colour of its languages."""
-    styles = line_styles({run["label"]: run["languages"] for run in result["runs"]})
-    lines: list[_Line] = []
-    for run in result["runs"]:
-        units = {
-            index: block[kind] for index, block in result["zeros"][run["label"]]["blocks"].items() if kind in block
-        }
-        points, by_chance = (_by_block(units, measure) for measure in ("gini", "gini_by_chance"))
-        lines.append(_Line(run["label"], styles[run["label"]], points, by_chance))
-    return lines
+def _concentration(result: Mapping[str, Any], kind: str) -> list[Panel]:
+    """Returns a panel for each method and pattern, with a line for each calibration."""
+    panels: list[Panel] = []
+    settings = dict.fromkeys((run["method"], run["pattern"]) for run in result["runs"])
+    for setting in settings:
+        lines: dict[str, list[list[float | None]]] = {}
+        by_chance: list[list[float | None]] = []
+        for run in result["runs"]:
+            if (run["method"], run["pattern"]) != setting:
+                continue
+            units = [block.get(kind) for block in result["zeros"][run["label"]]["blocks"].values()]
+            gini, chance = ([None if of is None else of[name] for of in units] for name in ("gini", "gini_by_chance"))
+            lines.setdefault(run["languages"], []).append(gini)
+            by_chance.append(chance)
+        title = " ".join(setting) if len(settings) > 1 else ""
+        means = {languages: _means(found) for languages, found in lines.items()}
+        panels.append(Panel(title, means, {"by chance": _means(by_chance)}))
+    return panels
+
+
+def _means(found: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """Returns the mean of several lines at each block; None where none has a value."""
+    known = [[value for value in of_block if value is not None] for of_block in zip(*found, strict=True)]
+    return [sum(values) / len(values) if values else None for values in known]
+
+
+def _without_seeds_beside(groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns groups of pairs, without those that differ in the seed beside something else if that is there alone."""
+    told = {tuple(group["differ"]) for group in groups}
+    return [
+        group
+        for group in groups
+        if group["differ"] == ["seed"] or tuple(of for of in group["differ"] if of != "seed") == tuple(group["differ"])
+        or tuple(of for of in group["differ"] if of != "seed") not in told
+    ]  # fmt: skip
 
 
 def _group_name(group: Mapping[str, Any]) -> str:

@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxprune.studies import wording
-from jaxprune.studies.alignment_figures import between_languages_figure, pairs_figure, with_first_figure
+from jaxprune.studies.alignment_figures import (
+    between_languages_figure,
+    pairs_figure,
+    with_first_figure,
+    with_first_on_average_figure,
+)
 from jaxprune.studies.block_lines import Panel, block_lines_figure
 from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.model_words import first_model
@@ -49,6 +54,7 @@ def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             _subspace_figure(models),
             _angles_figure(models),
             _snr_figure(models),
+            with_first_on_average_figure(models),
             with_first_figure(models, languages),
         ]
     if models[0]["blocks"][0]["sentences"]:

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib import colors
 
-from jaxprune.studies.colours import PALETTE, is_mixture, language_colours, mixed_languages
+from jaxprune.studies.colours import MANY, PALETTE, is_mixture, language_colours, mixed_languages
 from jaxprune.studies.figure_files import INK, PAPER
 from jaxprune.studies.line_styles import calibration_of, line_styles
 
@@ -25,6 +25,23 @@ def test_a_mixtures_colour_is_its_languages_whatever_else_is_drawn(name):
     assert sorted(mixed_languages(name)) == ["de", "en"]
     assert language_colours([name])[name] == language_colours(["es", "sw", "ar", "de", name])[name]
     assert language_colours([name])[name] == language_colours(["de"])["de"]
+
+
+def test_mixtures_of_many_have_a_colour_that_no_language_has():
+    found = language_colours(["ar,de,en", "all", "de=2,en=1,sw=1", "ar"])
+    assert found["ar,de,en"] == found["de=2,en=1,sw=1"] == MANY
+    assert MANY not in PALETTE
+    assert colors.is_color_like(MANY)
+
+
+def test_styles_do_not_depend_on_the_order_of_lines():
+    names = [f"{of} · {how}" for how in ("wanda", "sparsegpt") for of in ("en", "de", "de,en")]
+    styles = line_styles(calibration_of(names))
+    assert line_styles(calibration_of(names[::-1])) == styles
+    for of in ("en", "de", "de,en"):
+        assert styles[f"{of} · wanda"].mark == styles[f"{of} · sparsegpt"].mark
+    for how in ("wanda", "sparsegpt"):
+        assert styles[f"en · {how}"].stroke == styles[f"de · {how}"].stroke
 
 
 def test_what_is_no_mixture():

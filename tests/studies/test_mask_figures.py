@@ -68,12 +68,15 @@ def test_lines_go_through_the_values_and_chance_is_marked(drawn):
     result, figures = drawn
     axes = figures["overlap-by-block"]
     named = {line.get_label(): line for line in axes.lines}
-    for group in result["overlap"]["groups"]:
+    # Of pairs that differ in the language those of one seed are there, which say it alone.
+    shown = [group for group in result["overlap"]["groups"] if len(group["differ"]) == 1]
+    assert len([name for name in named if name.startswith("differ in")]) == len(shown) == 2
+    for group in shown:
         name = f"differ in {', '.join(group['differ'])} ({group['pairs']} pair{'s' * (group['pairs'] > 1)})"
         values = [group["blocks"][str(block)]["kept_iou"] for block in range(3)]
         np.testing.assert_allclose(named[name].get_ydata(), values)
         np.testing.assert_array_equal(named[name].get_xdata(), range(3))
-    chance = [group["blocks"]["2"]["kept_chance"] for group in result["overlap"]["groups"]]
+    chance = [group["blocks"]["2"]["kept_chance"] for group in shown]
     dotted = [line.get_ydata()[2] for line in axes.lines if line.get_linestyle() == ":" and len(line.get_ydata())]
     np.testing.assert_allclose(dotted, chance)
     assert "by chance" in named
@@ -81,15 +84,20 @@ def test_lines_go_through_the_values_and_chance_is_marked(drawn):
     assert axes.get_ylabel() == "IoU of kept weights"
 
 
-def test_a_language_has_one_colour_and_its_runs_have_other_strokes(drawn):
-    _, figures = drawn
-    assert set(figures) >= {"zeros-on-query-heads", "zeros-on-neurons"}
-    lines = {line.get_label(): line for line in figures["zeros-on-neurons"].lines}
-    de, de_1, sw = (lines[f"{name}"] for name in ("de · seed 0", "de · seed 1", "sw · seed 0"))
-    assert de.get_color() == de_1.get_color() != sw.get_color()
-    assert de.get_linestyle() != de_1.get_linestyle()
-    # A run without zeros has no concentration to show.
-    assert len(lines["en · seed 0"].get_ydata()) == 0
+@pytest.mark.parametrize("kind", ["query_heads", "neurons"])
+def test_zeros_are_a_line_for_each_calibration_and_the_mean_over_its_seeds(drawn, kind):
+    result, figures = drawn
+    axes = figures[f"zeros-on-{kind.replace('_', '-')}"]
+
+    def gini(label):
+        return [block[kind]["gini"] for block in result["zeros"][label]["blocks"].values()]
+
+    chance, de, sw = axes.lines  # a run without zeros has no concentration to show
+    np.testing.assert_allclose(de.get_ydata(), np.mean([gini("de · seed 0"), gini("de · seed 1")], axis=0))
+    np.testing.assert_allclose(sw.get_ydata(), gini("sw · seed 0"))
+    assert chance.get_linestyle() == ":"
+    assert de.get_color() != sw.get_color()
+    assert de.get_marker() != sw.get_marker()
 
 
 def test_channels_beyond_chance_stand_in_their_cells(drawn):

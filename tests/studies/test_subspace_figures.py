@@ -76,6 +76,14 @@ def test_smallest_and_largest_angles_by_depth(figures):
     assert "dotted here" in figures["angles"].caption
 
 
+def test_alignment_with_the_dense_model_is_a_mean_over_languages_and_told_by_language(figures):
+    [axes] = figures["alignment"].figure.axes
+    assert all(values == pytest.approx([0.9] * 3) for values in lines(axes, PRUNED).values())
+    panels = figures["alignment-by-language"].figure.axes
+    assert [panel.get_title() for panel in panels][:2] == ["de", "en"]
+    assert "mean over languages" in figures["alignment"].caption
+
+
 def test_mean_alignment_of_languages_before_and_after(figures):
     [axes] = figures["alignment-between-languages"].figure.axes
     drawn = lines(axes, ("dense", *PRUNED))

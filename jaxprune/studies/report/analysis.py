@@ -17,9 +17,6 @@ from jaxprune.studies.report.subspace_words import PARAGRAPH, subspace_table, su
 from jaxprune.studies.report.table import Table
 from jaxprune.studies.verdicts import Finding
 
-# Of figures that there is one of for each model; the tables have all.
-_MOST_ALIKE = 2
-
 
 class _Words(NamedTuple):
     words: Callable[[Mapping[str, Any]], tuple[str, str]]
@@ -108,7 +105,6 @@ def _section(of: Told) -> Section:
     words = _KINDS[kind]
     shows, not_shown = words.words(result)
     drawn = ANALYSES[kind].figures(result) if importlib.util.find_spec("matplotlib") else []
-    silencing = [figure for figure in drawn if figure.name.startswith("silencing-")]
     return Section(
         name=place if place.rpartition("/")[2] == kind else f"{place}/{kind}",
         heading="",  # known once all are
@@ -117,7 +113,7 @@ def _section(of: Told) -> Section:
         not_shown=not_shown,
         notes=tuple(map(str, result["notes"])),
         tables=tuple(words.tables(result)),
-        figures=tuple(figure for figure in drawn if figure not in silencing[_MOST_ALIKE:]),
+        figures=tuple(drawn),
         findings=subspace_findings(result) if kind == SUBSPACES else (),
     )
 
