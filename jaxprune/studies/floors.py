@@ -1,7 +1,7 @@
 """How far a model is above what its tasks give without a model: where it is not, nothing can be lost, nor ruled out.
 
 The floor of a task in a language is the best of chance and the other baselines that a study keeps (the majority, shared
-words, copying); zero where none is known. It is taken as it is, without an uncertainty of its own.
+words, copying), taken as it is, without an uncertainty of its own. Where none is known it is zero, and any score above.
 """
 
 import statistics
@@ -23,7 +23,8 @@ class Room(NamedTuple):
     Attributes:
       value: its score.
       floor: what is scored without a model; of several tasks, the mean.
-      is_above: whether the 95 % interval of the score leaves the floor below.
+      is_above: whether the 95 % interval of the score leaves the floor below; where that is zero, whether the score
+        does.
     """
 
     value: float
@@ -49,7 +50,7 @@ def room(measured: Measured, measure: Measure, language: str, shares: Shares, sp
     known = measured.baselines.get(language, {})
     floor = statistics.fmean(max([0.0, *known.get(task, {}).values()]) for task in measure.tasks)
     # Grades that are all the same have no interval, and are above what they exceed.
-    low = found.value if found.interval is None else found.interval[0]
+    low = found.value if found.interval is None or floor == 0 else found.interval[0]
     return Room(found.value, floor, low > floor)
 
 

@@ -1,5 +1,7 @@
 """A study that asks tasks of lm-evaluation-harness; the harness itself says what is right."""
 
+import copy
+import dataclasses
 import json
 import shutil
 import sys
@@ -144,8 +146,27 @@ def test_it_has_the_form_of_own_tasks_and_says_what_there_is_not(finished, world
     assert not read_measured(read_study(finished)).problems
 
 
-def test_a_report_decides_by_it(finished):
+def without_baselines(study):
+    """Returns it as if nobody knew what guessing gives: a model of random numbers has nothing above that."""
+    result = copy.deepcopy(dict(study.dense.result))
+    for task in result["tasks"].values():
+        for of_language in task["languages"].values():
+            of_language["baselines"] = {}
+    return dataclasses.replace(study, dense=dataclasses.replace(study.dense, result=result))
+
+
+def test_a_report_decides_nothing_by_guesses(finished):
     summary = summarise(read_study(finished))
+    assert {answer.language for answer in summary.answers} == {"en"}
+    [decision] = summary.decisions
+    assert decision.criterion.weights == {"sureness": 1.0}
+    assert "not measurably above" in decision.criterion.left_out["quiz"]
+    [target] = decision.best.targets
+    assert target.is_met is None
+
+
+def test_a_report_decides_by_it(finished):
+    summary = summarise(without_baselines(read_study(finished)))
     found = as_json(summary)
     for given in found["answers"]:
         decision = given["decision"]

@@ -12,6 +12,7 @@ from jaxprune.studies.decision import decide
 from jaxprune.studies.findings import answer
 from jaxprune.studies.floors import room
 from jaxprune.studies.measured import read_measured
+from jaxprune.studies.report.summary import summarise
 from tests.studies.synthetic import Study, Truth, config
 
 LANGUAGES = ("de", "en", "sw")
@@ -58,6 +59,20 @@ def test_without_baselines_the_floor_is_zero(tmp_path):
     assert room(measured, exams, "sw", measured.dense["sw"]) == (0, 0, False)
     assert criterion_for(read_study.config, measured, "sw").left_out.keys() == {"exams"}
     assert any("in Swahili nobody has said" in line for line in caveats(read_study, measured))
+    # Any score is above that, as nobody knows what a guess would have.
+    right(made, "sw", 0.005, only="dense")
+    _, measured = read(made, tmp_path / "one")
+    assert room(measured, exams, "sw", measured.dense["sw"]).is_above
+
+
+def test_where_nothing_can_be_lost_nothing_is_decided_and_that_is_said(tmp_path):
+    made = Study(config(LANGUAGES, LANGUAGES, seeds=(0,), decision={"weights": {"exams": 1}}), Truth(), seed=1)
+    for language in LANGUAGES:
+        right(made, language, 0.3)
+    summary = summarise(made.read(tmp_path / "out"))
+    [setting] = summary.measured.cells
+    assert summary.answers == ()
+    assert summary.undecided(setting).startswith("In no language does the dense model have anything to lose")
 
 
 @pytest.mark.parametrize(("part", "is_left_out"), [(0.2, True), (0.36, True), (0.39, False)])

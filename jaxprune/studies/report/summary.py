@@ -8,7 +8,7 @@ from typing import Any
 from jaxprune.studies.analyses import read_analyses
 from jaxprune.studies.caveats import caveats, state
 from jaxprune.studies.comparisons import Comparison, Shares, compare_all, spread_among
-from jaxprune.studies.criterion import baselines
+from jaxprune.studies.criterion import baselines, criterion_for
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.empty_generations import empty_generations
 from jaxprune.studies.estimates import estimate
@@ -63,6 +63,9 @@ class Summary:
             return "There are no two calibrations to choose from yet."
         if not any(of_language for cell in cells for of_language in cell.scores.values()):
             return "Nothing that was measured counts, so no calibrations can be compared."
+        criteria = [criterion_for(self.study.config, self.measured, name) for name in self.measured.languages]
+        if not any(criterion.weights for criterion in criteria):
+            return "In no language does the dense model have anything to lose by what counts, so nothing is decided."
         return "No language has two calibrations whose numbers count, so none can be compared."
 
 
