@@ -155,7 +155,9 @@ def _overlap(found: dict[str, Any]) -> str:
 def _by_chance(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return ["unknown", "–", "–"]
-    return [f"{found['below']:,}", f"about {found['expected']:.1f}", f"{found['p_value']:.2f}"]
+    from jaxprune.studies.neuron_numbers import p_value_of_divisions
+
+    return [f"{found['below']:,}", f"about {found['expected']:.1f}", p_value_of_divisions(found)]
 
 
 def _silenced(of: dict[str, Any], languages: list[str]) -> list[str]:

@@ -11,7 +11,8 @@ from jaxprune.studies.analyses import ANALYSES, MASKS, NEURONS, SUBSPACES, Store
 from jaxprune.studies.figure_files import NamedFigure
 from jaxprune.studies.published_subspaces import subspace_findings
 from jaxprune.studies.report.headings import Told, headings, is_silenced
-from jaxprune.studies.report.mask_words import mask_table, mask_words
+from jaxprune.studies.report.mask_tables import mask_tables
+from jaxprune.studies.report.mask_words import mask_words
 from jaxprune.studies.report.neuron_words import neuron_tables, neuron_words
 from jaxprune.studies.report.subspace_words import PARAGRAPH, subspace_table, subspace_words
 from jaxprune.studies.report.table import Table
@@ -24,7 +25,7 @@ class _Words(NamedTuple):
 
 
 _KINDS = {
-    MASKS: _Words(mask_words, lambda result: [mask_table(result)]),
+    MASKS: _Words(mask_words, mask_tables),
     SUBSPACES: _Words(subspace_words, lambda result: [subspace_table(result)]),
     NEURONS: _Words(neuron_words, neuron_tables),
 }

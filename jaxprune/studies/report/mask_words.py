@@ -1,4 +1,4 @@
-"""What the masks of a study's prunings show, in words and as a table."""
+"""What the masks of a study's prunings show, in words."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,6 @@ from jaxprune.analysis.overlap import above_chance
 from jaxprune.studies import wording
 from jaxprune.studies.mask_numbers import SIDES, chance_told, concentration
 from jaxprune.studies.report.channel_words import channel_words
-from jaxprune.studies.report.table import NOTHING, Table
 
 _FACTORS = {
     "languages": "the language of calibration",
@@ -18,7 +17,6 @@ _FACTORS = {
     "texts": "the text",
     "model": "the model",
 }
-_COLUMNS = ("kept_iou", "kept_chance", "pruned_iou", "pruned_chance")
 # Fewer comparisons say nothing of a rule.
 _FEWEST = 4
 
@@ -71,20 +69,6 @@ def _concentration(found: Sequence[Mapping[str, float]]) -> str:
     told = f"{statistics.fmean(of['gini'] for of in free):.3f} ({statistics.fmean(of['by_chance'] for of in free):.3f})"
     forced = len(found) - len(free)
     return told + (f", and even by the pattern in {wording.count(forced, 'run')}" if forced else "")
-
-
-def mask_table(result: Mapping[str, Any]) -> Table:
-    """Returns agreements by what differs."""
-    rows = [
-        [
-            ", ".join(group["differ"]) or "nothing",
-            str(group["pairs"]),
-            *(NOTHING if value is None else f"{value:.4f}" for value in map(group["overall"].get, _COLUMNS)),
-        ]
-        for group in result["overlap"]["groups"]
-    ]
-    head = ["masks: pairs that differ in", "pairs", "IoU of kept", "by chance", "IoU of pruned", "by chance"]
-    return Table("Overlap of masks", head, rows)
 
 
 def _agreements(result: Mapping[str, Any], differ: str, *, of: str | None = None) -> Iterator[float]:

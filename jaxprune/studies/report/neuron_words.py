@@ -8,6 +8,7 @@ from jaxprune.evaluation.significance import holm
 from jaxprune.studies import wording
 from jaxprune.studies.comparisons import ALPHA
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.neuron_numbers import p_value_of_divisions
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.silencing_numbers import beyond_others
 
@@ -107,18 +108,18 @@ def _by_chance(found: Mapping[str, Any]) -> str:
             f"as {found['below']:,} of them; how many that would be by chance was not measured."
         )
     return (
-        f"{found['below']:,} of them have a lower LAPE than any other neuron has in "
-        f"{100 * (1 - found['significance']):.0f} % of {found['divisions']} random divisions of the windows among the "
-        f"languages; about {found['expected']:.1f} would be by chance ({_p_value(found)})."
+        f"{found['below']:,} of them {'has' if found['below'] == 1 else 'have'} a lower LAPE than any other neuron has "
+        f"in {100 * (1 - found['significance']):.0f} % of {found['divisions']} random divisions of the windows among "
+        f"the languages; about {found['expected']:.1f} would be by chance ({_p_value(found)})."
     )
 
 
 def _p_value(found: Mapping[str, Any]) -> str:
-    """Returns a p-value counted among random divisions, of which none can show less than one more than their number."""
-    least = 1 / (found["divisions"] + 1)
-    if found["p_value"] <= least * (1 + 1e-9):
-        return f"p \u2264 {least:.2g}, the least that {found['divisions']} divisions can show"
-    return f"p = {found['p_value']:.2f}"
+    """Returns it in words, with what it is the least of."""
+    shown = p_value_of_divisions(found)
+    if shown.startswith("\u2264"):
+        return f"p {shown}, the least that {found['divisions']} divisions can show"
+    return f"p = {shown}"
 
 
 def _halves(first: Mapping[str, Any], ious: Sequence[float]) -> str:
@@ -140,7 +141,7 @@ def _halves(first: Mapping[str, Any], ious: Sequence[float]) -> str:
 def _chance_cells(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:
         return [NOTHING] * 3
-    measured = [f"{found['expected']:.1f}", f"{found['p_value']:.2f}"] if "expected" in found else [NOTHING] * 2
+    measured = [f"{found['expected']:.1f}", p_value_of_divisions(found)] if "expected" in found else [NOTHING] * 2
     return [f"{found['below']:,}", *measured]
 
 

@@ -250,6 +250,19 @@ def test_neurons_and_their_silence_are_told():
     assert "--silence does" in neuron_words(made_analyses.neurons(is_causal=False))[1]
 
 
+def test_a_p_value_is_no_less_than_its_divisions_can_show():
+    found = made_analyses.neurons()
+    for below, p_value, words, cell in [
+        (1, 0.01, "1 of them has a lower LAPE", "\u2264 0.01"),
+        (2, 0.02, "2 of them have a lower LAPE", "0.02"),
+    ]:
+        found["neurons"]["dense"]["by_chance"] |= {"below": below, "p_value": p_value}
+        shows, _ = neuron_words(found)
+        assert words in shows
+        assert ("(p \u2264 0.01, the least that 99 divisions can show)" in shows) == (below == 1)
+        assert neuron_tables(found)[0].rows[0][4] == cell
+
+
 def test_chance_as_earlier_versions_wrote_it_is_told_for_what_it_was():
     found = made_analyses.neurons()
     for of in found["neurons"].values():
