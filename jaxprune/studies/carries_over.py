@@ -50,6 +50,8 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
             f"{wording.count(len(of_tasks), 'comparison')}); a gain of {WORTH_HAVING} points is ruled out (95 %) in "
             f"{len(excluded)}, and {len(kept) - better - len(excluded)} are open."
         )
+        if better > len(kept) / 2:
+            evidence += " It does carry over here: that is the opposite of the claim."
         if len({one.comparison.language for one in kept}) < len(kept):
             evidence += " Cases of one language share its items and are not independent."
         decided = better + len(excluded)

@@ -205,9 +205,8 @@ def _seeds(measured: Measured) -> Iterator[str]:
     elif min(numbers) < _FEW_SEEDS:
         yield (
             f"Only {wording.count(min(numbers), 'seed')} for some calibrations: what other calibration text would "
-            "change is known poorly, and the intervals are wide for it. It is taken to be the same for all calibrations "
-            "of a setting, which tests cannot tell from so few: one whose draws differ more looks more certain than it "
-            "is."
+            "change is known poorly, and the intervals are wide for it. It is taken to be the same for all "
+            "calibrations of a setting: one whose draws differ more looks more certain than it is."
         )
 
 

@@ -54,10 +54,13 @@ def lead(summary: Summary, setting: Setting) -> str:
         return f"English calibration ({summary.english}) {why} here, so nothing is compared with it: {without}."
     rest = f" In {without} English calibration has no numbers to compare with." if without else ""
     if not certain:
-        return f"In none of {compared} is another calibration measurably better than English ({summary.english}).{rest}"
+        return (
+            f"In none of {compared} is another calibration measurably better than English ({summary.english}) by the "
+            f"criterion.{rest}"
+        )
     return (
-        f"In {len(certain)} of {compared} another calibration than English ({summary.english}) is measurably better: "
-        f"{where}.{rest}"
+        f"In {len(certain)} of {compared} another calibration than English ({summary.english}) is measurably better "
+        f"by the criterion: {where}.{rest}"
     )
 
 
