@@ -79,6 +79,7 @@ def test_pruned_models_that_both_guess_rule_nothing_out(tmp_path):
     finding = judge(made, tmp_path / "kept")
     assert finding.verdict == "not shown"
     assert "measurably better in 1" in finding.evidence
+    assert "the opposite of the claim" in finding.evidence
 
 
 def test_own_calibrations_against_english_are_one_family(tmp_path):
