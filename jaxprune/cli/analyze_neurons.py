@@ -133,7 +133,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
         ]
         title = (
             f"{label}: change of log perplexity (nats a token)\n"
-            "by silence of a language's neurons (of as many others);\n"
+            "when a language's neurons are silent (as many others);\n"
             "chosen on every other window, judged on the rest;\n"
             "last: own text beyond others, 95 % interval, p (Holm)"
         )
