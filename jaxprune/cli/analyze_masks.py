@@ -73,7 +73,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
         ]
         for run in result["runs"]
     ]
-    title = "Concentration of zeros (Gini coefficient, mean over blocks; in brackets by chance)"
+    title = "Zeros: Gini coefficient, mean over blocks (by chance)"
     tables = [console.table(title, ["run", "pruned", "query heads", "key-value heads", "neurons"], rows)]
     tables.append(_channel_table(result))
     overlap = result["overlap"]
@@ -104,8 +104,8 @@ def _channel_table(result: dict[str, Any]) -> Any:
             found = {"gini": hidden["gini"], "by_chance": hidden["gini_by_chance"]}
             told = ", ".join(f"{channel}: {sparsity:.1%}" for channel, sparsity in hidden["most"][:_MOST_HIDDEN])
             rows.append(["", "hidden, all blocks", _concentration(found), told])
-    title = "Channels that lost most (concentration as above, mean over kernels)"
-    return console.table(title, ["run", "channels", "concentration", "lost most"], rows)
+    title = "Channels: Gini coefficient, mean over kernels (by chance)"
+    return console.table(title, ["run", "channels", "Gini", "lost most"], rows)
 
 
 def _measures(overlap: dict[str, float | None]) -> list[str]:

@@ -99,7 +99,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
         ]
         for label, found in models.items()
     ]
-    title = f"Language-specific neurons (LAPE in nats, at most {result['lape']['highest']:.3f}; in brackets by chance)"
+    title = f"Language-specific neurons (IoU: by chance)\nLAPE in nats, at most {result['lape']['highest']:.3f}"
     columns = [
         "model",
         "specific",
@@ -124,7 +124,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
     for label, found in models.items():
         columns += [label] if found["against_first"] is None else [label, "IoU with first"]
     chosen_on = ", chosen on all windows" if result["silencing"] else ""
-    tables.append(console.table(f"Neurons of each language{chosen_on} (in brackets IoU by chance)", columns, rows))
+    tables.append(console.table(f"Neurons of each language{chosen_on}\n(IoU: by chance)", columns, rows))
     for label, effects in (result["silencing"] or {}).items():
         beyond = beyond_others(effects)
         rows = [
@@ -132,9 +132,10 @@ def tables(result: dict[str, Any]) -> list[Any]:
             for silenced, of in effects.items()
         ]
         title = (
-            f"{label}: change of log perplexity when a language's neurons are silent (in brackets as many others); "
-            "chosen on every other window, judged on the rest; last, of the silenced language beyond those others, "
-            "with a 95 % interval and p after Holm's correction"
+            f"{label}: change of log perplexity (nats a token)\n"
+            "when a language's neurons are silent (as many others);\n"
+            "chosen on every other window, judged on the rest;\n"
+            "last: own text beyond others, 95 % interval, p (Holm)"
         )
         tables.append(console.table(title, ["silenced", "neurons", *effects, "beyond others"], rows))
     return tables

@@ -73,16 +73,16 @@ def tables(result: dict[str, Any]) -> list[Any]:
     """Returns for each model what there is after its blocks, mean over languages, and the outside check."""
     tables = []
     rank, width = result["rank"], result["hidden_size"]
-    told = f"means over languages; specific: {rank} of {width} directions, {rank / width:.1%}"
+    told = f"specific: {rank} of {width} directions, {rank / width:.1%}"
     for model in result["models"]:
         columns = ["block", "specific share"]
         if model["blocks"][0]["change"]:
-            columns += ["subspace kept", "angles", "SNR agnostic", "SNR specific", "alignment\nwith first"]
+            columns += ["subspace kept", "angles", "SNR agnostic (dB)", "SNR specific (dB)", "alignment\nwith first"]
         if model["blocks"][0]["sentences"]:
             columns += ["alignment of\nlanguages"]
             columns += ["retrieval:\nwhole", "retrieval:\nagnostic", "identified:\nspecific", "identified:\nagnostic"]
         rows = [[str(index), *_cells(block)] for index, block in enumerate(model["blocks"])]
-        tables.append(console.table(f"{model['label']} ({told})", columns, rows))
+        tables.append(console.table(f"{model['label']}, mean over languages\n{told}", columns, rows))
     return tables
 
 
@@ -95,7 +95,7 @@ def _cells(block: dict[str, Any]) -> list[str]:
         for part in ("agnostic", "specific"):
             ratio = of.snr_db(block, part)
             assert ratio is not None
-            cells.append(decibels(ratio, " dB", is_unchanged=of.is_unchanged(block)))
+            cells.append(decibels(ratio, is_unchanged=of.is_unchanged(block)))
         cells.append(_number(of.alignment_with_first(block)))
     if block["sentences"]:
         cells.append(_number(of.alignment_between(block)))

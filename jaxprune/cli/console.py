@@ -139,7 +139,8 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> rich.table.T
     # Text, not strings: names of files and models may hold what rich takes for markup.
     result = rich.table.Table(title=rich.text.Text(title), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
-        result.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+        # In a narrow terminal cells take two lines: cut off, numbers would be lost.
+        result.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         result.add_row(*map(rich.text.Text, row))
     return result

@@ -127,9 +127,9 @@ def test_what_was_not_changed_is_said_in_the_table():
     for parts in found["models"][1]["blocks"][0]["change"]["snr_db"].values():
         parts.update(dict.fromkeys(parts))
     _, pruned, _ = tables(found)
-    assert str(pruned.title) == "en · wanda (means over languages; specific: 2 of 640 directions, 0.3%)"
+    assert str(pruned.title) == "en · wanda, mean over languages\nspecific: 2 of 640 directions, 0.3%"
     told = {re.sub(r"\s+", " ", str(column.header)): list(map(str, column.cells)) for column in pruned.columns}
-    assert told["SNR agnostic"] == told["SNR specific"] == ["no change"] * 3
+    assert told["SNR agnostic (dB)"] == told["SNR specific (dB)"] == ["no change"] * 3
     assert told["angles"] == ["5 to 8°"] * 3
     assert told["alignment of languages"] == ["0.733"] * 3
 

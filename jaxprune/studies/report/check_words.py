@@ -14,13 +14,13 @@ Gain = Mapping[str, Any]
 """How much more often the agnostic part finds translations than the whole, paired by sentence."""
 
 
-def check_words(result: Mapping[str, Any]) -> str:
-    """Returns whether the split of the first model means what it says, by sentences that it was not made from."""
+def check_words(result: Mapping[str, Any]) -> list[str]:
+    """Returns, in paragraphs, whether the first model's split means what it says, by other sentences than its own."""
     first, *_ = result["models"]
     blocks = [block["sentences"] for block in first["blocks"] if block["sentences"]]
     if not blocks:
-        return ""
-    return f"{_retrieval(first, blocks, min(result['sentences'].values()))} {_identification(result, blocks)}"
+        return []
+    return [_retrieval(first, blocks, min(result["sentences"].values())), _identification(result, blocks)]
 
 
 def gain_cell(model: Mapping[str, Any]) -> str:
@@ -68,7 +68,22 @@ def _identification(result: Mapping[str, Any], blocks: Sequence[Mapping[str, Any
     told = "lies mostly in the former" if confined else "is not confined to the former"
     return (
         f"The language-specific part tells the language in {known:.0%} of cases, the agnostic part in {unknown:.0%} "
-        f"(by chance {chance:.0%}): what tells languages apart {told}."
+        f"(by chance {chance:.0%}): what tells languages apart {told}.{_by_depth(blocks)}"
+    )
+
+
+def _by_depth(blocks: Sequence[Mapping[str, Any]]) -> str:
+    """Returns how well the agnostic part tells the language in the first and last third of the blocks."""
+    third = len(blocks) // 3
+    if not third:
+        return ""
+    first, last = (
+        statistics.fmean(mean(of["identification"]["agnostic"]) for of in some)
+        for some in (blocks[:third], blocks[-third:])
+    )
+    return (
+        f" The agnostic part does so in {first:.0%} over the first {wording.count(third, 'block')} and in {last:.0%} "
+        f"over the last {third}."
     )
 
 

@@ -35,7 +35,7 @@ Model = Mapping[str, Any]
 def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     first, *others = result["models"]
-    told = [check_words(result), _parts(result), _own_language(others, result["languages"])]
+    told = [*check_words(result), _parts(result), _own_language(others, result["languages"])]
     unchanged = [model["label"] for model in others if all(map(is_unchanged, model["blocks"]))]
     if unchanged:
         told.append(f"The same hidden states as those of {first['label']} has {wording.names(unchanged)}.")
@@ -149,12 +149,22 @@ def _parts(result: Mapping[str, Any]) -> str:
     over = f"all {what} and blocks" if len(found) == len(blocks) else f"{len(found)} of {len(blocks)} {whose} blocks"
     return (
         f"Over {over}, the signal-to-noise ratio is {agnostic:.1f} dB in the agnostic and {specific:.1f} dB in the "
-        f"specific part: of what each holds, the agnostic part is disturbed {'more' if lag > 0 else 'less'}. Were all "
-        f"{width:,} directions disturbed alike, the specific part, which has much energy in few of them, would be "
-        f"{wording.signed(expected)} dB above, and it is {wording.signed(lag)}: direction by direction, what tells "
-        f"languages apart is disturbed {'more' if lag < expected else 'less'}. Which of the two counts depends on "
-        f"whether what reads the states weighs each part by what is usual in it.{_depth(others)}"
+        f"specific part: of what each holds, the agnostic part is disturbed {'more' if lag > 0 else 'less'}."
+        f"{_resting_on(result['models'])}{PARAGRAPH}Were all {width:,} directions disturbed alike, the specific part, "
+        f"which has much energy in few of them, would be {wording.signed(expected)} dB above, and it is "
+        f"{wording.signed(lag)}: direction by direction, what tells languages apart is disturbed "
+        f"{'more' if lag < expected else 'less'}. Which of the two counts depends on whether what reads the states "
+        f"weighs each part by what is usual in it.{_depth(others)}"
     )
+
+
+def _resting_on(models: Sequence[Model]) -> str:
+    """Returns on how many prunings and seeds the means rest; nothing where others are not all pruned."""
+    if not are_pruned(models):
+        return ""
+    _, *others = models
+    seeds = {_setting(model)[2] for model in others}
+    return f" That rests on {wording.count(len(others), 'pruning')} with {wording.count(len(seeds), 'seed')}."
 
 
 def _depth(others: Sequence[Model]) -> str:
@@ -179,8 +189,8 @@ def _depth(others: Sequence[Model]) -> str:
     agnostic = of_part["agnostic"]
     lowest = agnostic.index(min(agnostic))
     return (
-        f" By depth, {wording.names(told)}; the agnostic part\u2019s is lowest after block {lowest}, "
-        f"{agnostic[lowest]:.1f}."
+        f"{PARAGRAPH}Signal-to-noise ratios by depth: {wording.names(told)}; the agnostic part\u2019s is "
+        f"lowest after block {lowest}, {agnostic[lowest]:.1f}."
     )
 
 

@@ -96,10 +96,11 @@ def test_which_part_is_disturbed_is_told():
     )
     assert "tells the language in 98% of cases, the agnostic part in 35% (by chance 33%)" in shows
     assert "what tells languages apart lies mostly in the former" in shows
+    assert "The agnostic part does so in 35% over the first 1 block and in 35% over the last 1." in shows
     # German's own text helps German only: a third of one of two models.
     assert "is 6.0 dB in the agnostic and 10.2 dB in the specific part" in shows
     # A fifth of the energy in 2 of 640 directions: 10 log10(0.25 * 319).
-    assert "of what each holds, the agnostic part is disturbed more. Were all 640 directions disturbed alike" in shows
+    assert "the agnostic part is disturbed more. That rests on 2 prunings with 1 seed.\n\nWere all 640 direc" in shows
     assert (
         "+19.0 dB above, and it is +4.2: direction by direction, what tells languages apart is disturbed more" in shows
     )
@@ -131,6 +132,24 @@ def test_what_the_check_does_not_bear_out_is_said_to_be_so(specific, left, words
                 "agnostic": dict.fromkeys(made_analyses.LANGUAGES, left),
             }
     assert words in subspace_words(found)[0]
+
+
+def test_where_the_agnostic_part_tells_the_language_is_said_by_depth():
+    found = json.loads(json.dumps(made_analyses.subspaces(blocks=6)))
+    for index, block in enumerate(found["models"][0]["blocks"]):
+        block["sentences"]["identification"]["agnostic"] = dict.fromkeys(made_analyses.LANGUAGES, index / 10)
+    assert "in 5% over the first 2 blocks and in 45% over the last 2." in subspace_words(found)[0]
+    few = subspace_words(made_analyses.subspaces(blocks=2))[0]
+    assert "tells the language in 98%" in few
+    assert "The agnostic part does so" not in few
+
+
+def test_seeds_are_counted_where_others_are_pruned():
+    found = json.loads(json.dumps(made_analyses.subspaces()))
+    found["models"][2]["pruned"]["seed"] = "seed 1"
+    assert "That rests on 2 prunings with 2 seeds." in subspace_words(found)[0]
+    found["models"][1]["pruned"] = None
+    assert "rests on" not in subspace_words(found)[0]
 
 
 @pytest.mark.parametrize(
