@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxprune.studies.colours import is_mixture, language_colours
+from jaxprune.studies.colours import MANY, PALETTE, is_mixture, language_colours, mixed_languages
 from jaxprune.studies.figure_files import INK, PAPER
 
 DENSE = "dense"
 
 # None is dotted: so is what chance gives.
 _STROKES: tuple[Any, ...] = ("-", "--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-_MARKS = "osD^vPX*"
+_MARKS = "osD^vPX*h"
+# One a colour, so that a language has its own in every figure.
+_MARK_OF = dict(zip((*PALETTE, MANY), _MARKS, strict=True))
 
 
 class LineStyle(NamedTuple):
@@ -56,16 +58,30 @@ def line_styles(calibrations: Mapping[str, str]) -> dict[str, LineStyle]:
       calibrations: by name, the language or mixture that decides on the colour; ``dense`` is in the colour of the text.
     """
     colours = language_colours(key for key in calibrations.values() if key != DENSE)
-    marks = _numbered(key for key in calibrations.values() if key != DENSE)
+    marks = _marks(colours)
     strokes = _numbered(_how(name, key) for name, key in calibrations.items() if key != DENSE)
     styles: dict[str, LineStyle] = {}
     for name, key in calibrations.items():
         if key == DENSE:
             styles[name] = LineStyle(INK, "-", "", INK, 2.8)
             continue
-        stroke, mark = _STROKES[strokes[_how(name, key)] % len(_STROKES)], _MARKS[marks[key] % len(_MARKS)]
-        styles[name] = LineStyle(colours[key], stroke, mark, PAPER if is_mixture(key) else colours[key], 1.4)
+        stroke = _STROKES[strokes[_how(name, key)] % len(_STROKES)]
+        styles[name] = LineStyle(colours[key], stroke, marks[key], PAPER if is_mixture(key) else colours[key], 1.4)
     return styles
+
+
+def _marks(colours: Mapping[str, str]) -> dict[str, str]:
+    """Returns the mark of each calibration: its colour's; of several alike, others have those that are left."""
+    found: dict[str, str] = {}
+    taken: set[tuple[str, bool]] = set()
+    left = [mark for colour, mark in _MARK_OF.items() if colour not in colours.values()] or list(_MARKS)
+    for key in sorted(colours, key=lambda key: (len(mixed_languages(key)), key)):
+        look = (colours[key], is_mixture(key))
+        found[key] = _MARK_OF[colours[key]] if look not in taken else left[0]
+        if look in taken:
+            left.append(left.pop(0))
+        taken.add(look)
+    return found
 
 
 def _how(name: str, calibration: str) -> str:

@@ -44,6 +44,18 @@ def test_styles_do_not_depend_on_the_order_of_lines():
         assert styles[f"en · {how}"].stroke == styles[f"de · {how}"].stroke
 
 
+def test_a_language_has_one_mark_whatever_else_is_drawn():
+    few = line_styles(calibration_of(["de", "sw"]))
+    many = line_styles(calibration_of(["ru", "de,en", "de,sw", "ar,de,en", "zh", "sw", "en", "de"]))
+    for of in ("de", "sw"):
+        assert few[of] == many[of]
+    assert many["de,en"].mark == many["de"].mark
+    assert many["ar,de,en"].mark not in {style.mark for of, style in many.items() if of != "ar,de,en"}
+    # Both are German's hollow blue.
+    assert many["de,sw"].colour == many["de,en"].colour
+    assert many["de,sw"].mark not in {style.mark for of, style in many.items() if of != "de,sw"}
+
+
 def test_what_is_no_mixture():
     for name in ("de", "no calibration", "wanda", "0.5", "org/a,b", "all"):
         assert not is_mixture(name)
