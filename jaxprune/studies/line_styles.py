@@ -10,9 +10,9 @@ DENSE = "dense"
 
 # None is dotted: so is what chance gives.
 _STROKES: tuple[Any, ...] = ("-", "--", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-_MARKS = "osD^vPX*h"
+_MARKS = "osDhvPX*^"
 # One a colour, so that a language has its own in every figure.
-_MARK_OF = dict(zip((*PALETTE, MANY), _MARKS, strict=True))
+_MARK_OF: dict[str, str] = dict(zip((*PALETTE, MANY), _MARKS, strict=True))
 
 
 class LineStyle(NamedTuple):
