@@ -93,7 +93,7 @@ def difference_over_seeds(
     Degrees of freedom are Welch's and Satterthwaite's: near S + R - 2 where seeds matter most, near N - 1 where items
     do. Two seeds are the fewest that show a spread, and show it poorly: the interval is then wide, as it should be.
     What a seed does to single items is part of both variances, so the test is a careful one: of equal calibrations it
-    finds 1 to 6 in 100 different at p < 0.05.
+    finds 1 to 6 in 100 different at p < 0.05, if seeds matter alike in both.
 
     Args:
       first_SN: totals (nats of a window, score of an answer) of the first calibration. A single seed counts as a

@@ -152,8 +152,9 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
         )
     yield (
         "Perplexity is no ability: it can improve where tasks do not, which is why knowledge, reasoning and language "
-        "modelling stand apart here."
+        "modelling are told apart."
     )
+    yield from _abilities(measured)
     yield from _peaks(measured)
     yield (
         "Points share what they have in common: a point that found statistics or a beginning done took less time for "
@@ -190,6 +191,18 @@ def _missing_data(study: StudyResults, measured: Measured) -> Iterator[str]:
         yield f"Nothing was measured in {wording.names(empty)}."
 
 
+def _abilities(measured: Measured) -> Iterator[str]:
+    """What no task asked for: of that nothing is known."""
+    tasks = sorted({task for measure in measured.measures for task in measure.tasks})
+    asked = {measure.ability for measure in measured.measures if measure.tasks}
+    absent = [ability for ability in ("language", "knowledge", "reasoning") if ability not in asked]
+    if tasks and absent:
+        yield (
+            f"No task asked for {' or '.join(absent)}, of which nothing is known; what is said of tasks rests on "
+            f"{wording.names(tasks)}."
+        )
+
+
 def _seeds(measured: Measured) -> Iterator[str]:
     numbers = [
         len(cell.points) for cells in measured.cells.values() for name, cell in cells.items() if measured.mixtures[name]
@@ -203,9 +216,10 @@ def _seeds(measured: Measured) -> Iterator[str]:
             "certain than is."
         )
     elif min(numbers) < _FEW_SEEDS:
+        fewest = min(numbers) == max(numbers)
         yield (
-            f"Only {wording.count(min(numbers), 'seed')} for some calibrations: what other calibration text would "
-            "change is known poorly, and the intervals are wide for it. It is taken to be the same for all "
+            f"Only {wording.count(min(numbers), 'seed')} for {'each calibration' if fewest else 'some calibrations'}: "
+            "what other calibration text would change is known poorly. It is taken to be the same for all "
             "calibrations of a setting: one whose draws differ more looks more certain than it is."
         )
 
@@ -238,7 +252,7 @@ def _chance(measured: Measured) -> Iterator[str]:
         if little:
             yield (
                 f"{measure.name}: the dense model is few points above the best baseline without a model, "
-                f"{wording.names(little)} of its score: a few items decide about large losses there."
+                f"{wording.names(little)} of its score: a few items would decide there, so it does not count."
             )
         if unknown:
             yield (

@@ -70,13 +70,17 @@ def no_room(
       who: the model.
 
     Returns:
-      ``the dense model scores 30.0, not measurably above the 31.0 that are scored without a model``.
+      ``the dense model scores 30.0, not measurably above the 31.0 that are scored without a model``, or less than
+      ``WORTH_HAVING`` points above it.
     """
     if not measure.tasks or any(task not in shares for task in measure.tasks):
         return None
     found = room(measured, measure, language, shares, spread)
-    if found.is_above:
-        return None
     shown_as = measured.reference(language, measure.tasks[0]) or shares[measure.tasks[0]]
+    # A handful of items would be a third of what there is to lose.
+    is_little = found.floor > 0 and wording.scale(shown_as) * found.above < WORTH_HAVING
+    if found.is_above and not is_little:
+        return None
     value, floor = (wording.score(measure.name, score, shown_as) for score in (found.value, found.floor))
-    return f"{who} scores {value}, not measurably above the {floor} that are scored without a model"
+    how = f"less than {WORTH_HAVING} points" if found.is_above else "not measurably"
+    return f"{who} scores {value}, {how} above the {floor} that are scored without a model"

@@ -156,7 +156,11 @@ def test_few_points_above_the_floor_are_told(tmp_path):
     for result in made.results.values():
         result["tasks"]["exams"]["languages"]["sw"]["baselines"] = {"chance": 0.005, "overlap": 0.01}
     right(made, "sw", 0.05)
-    told = " ".join(caveats(*read(made, tmp_path / "out")))
-    assert "without a model, 4.0 in Swahili, where a point is 20% of its score: a few items decide" in told
+    read_study, measured = read(made, tmp_path / "out")
+    told = " ".join(caveats(read_study, measured))
+    left_out = criterion_for(read_study.config, measured, "sw").left_out
+    assert "scores 5.0, less than 5 points above the 1.0 that are scored without a model" in left_out["exams"]
+    assert "No task asked for language or reasoning, of which nothing is known; what is said of tasks rests on" in told
+    assert "without a model, 4.0 in Swahili, where a point is 20% of its score: a few items would decide" in told
     right(made, "sw", 0.5)
-    assert "few items decide" not in " ".join(caveats(*read(made, tmp_path / "more")))
+    assert "few items would decide" not in " ".join(caveats(*read(made, tmp_path / "more")))
