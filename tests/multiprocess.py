@@ -4,20 +4,52 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def start_alone(arguments: list[str], *, devices: int, logs: Path) -> subprocess.Popen[bytes]:
+@dataclass(frozen=True)
+class Hold:
+    """Where a process stops and waits (``tests.held``): before a function is called for the ``call``-th time."""
+
+    module: str
+    function: str
+    call: int
+    mark: Path
+
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Returns when the process is there; one that ends before fails the test."""
+        while not self.mark.exists():
+            assert process.poll() is None, f"it never called {self.function} {self.call} times"
+            time.sleep(0.01)
+
+    def release(self) -> None:
+        """Lets the process go on."""
+        self.mark.unlink()
+
+    def command(self) -> list[str]:
+        return ["tests.held", self.module, self.function, str(self.call), str(self.mark)]
+
+
+def start_alone(arguments: list[str], *, devices: int, logs: Path, hold: Hold | None = None) -> subprocess.Popen[bytes]:
     """Starts one process that has all devices."""
-    return _start(arguments, devices, logs, 0)
+    return _start(arguments, devices, logs, 0, hold)
 
 
-def start(arguments: list[str], *, processes: int, devices: int, logs: Path) -> list[subprocess.Popen[bytes]]:
-    """Starts the processes, ``devices`` CPU devices each; their output goes to ``logs/I.out`` and ``logs/I.err``."""
-    return start_each([arguments] * processes, devices=devices, logs=logs)
+def start(
+    arguments: list[str], *, processes: int, devices: int, logs: Path, hold: Hold | None = None
+) -> list[subprocess.Popen[bytes]]:
+    """Starts the processes, ``devices`` CPU devices each; their output goes to ``logs/I.out`` and ``logs/I.err``.
+
+    ``hold`` is for the first one.
+    """
+    return start_each([arguments] * processes, devices=devices, logs=logs, hold=hold)
 
 
-def start_each(arguments: list[list[str]], *, devices: int, logs: Path) -> list[subprocess.Popen[bytes]]:
+def start_each(
+    arguments: list[list[str]], *, devices: int, logs: Path, hold: Hold | None = None
+) -> list[subprocess.Popen[bytes]]:
     """Starts one process for each list of arguments, as ``start`` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -28,6 +60,7 @@ def start_each(arguments: list[list[str]], *, devices: int, logs: Path) -> list[
             devices,
             logs,
             index,
+            hold if index == 0 else None,
         )
         for index, each in enumerate(arguments)
     ]
@@ -42,8 +75,15 @@ def wait(processes: list[subprocess.Popen[bytes]], *, seconds: float) -> list[in
             process.kill()
 
 
-def _start(arguments: list[str], devices: int, logs: Path, index: int) -> subprocess.Popen[bytes]:
+def _start(arguments: list[str], devices: int, logs: Path, index: int, hold: Hold | None) -> subprocess.Popen[bytes]:
     logs.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    program = ["jaxprune"] if hold is None else hold.command()
     with (logs / f"{index}.out").open("wb") as out, (logs / f"{index}.err").open("wb") as err:
-        return subprocess.Popen([sys.executable, "-m", "jaxprune", *arguments], stdout=out, stderr=err, env=environment)
+        return subprocess.Popen(
+            [sys.executable, "-m", *program, *arguments],
+            stdout=out,
+            stderr=err,
+            env=environment,
+            cwd=Path(__file__).parents[1],
+        )

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxprune.models.causal_lm import EMBED, CausalLM, block_section
 from jaxprune.planning.program import Costs, program_costs
-from jaxprune.planning.topologies import Chip
+from jaxprune.planning.topologies import Chip, compile_anew
 from jaxprune.pruning.collecting import abstract_statistics, collect
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
@@ -244,7 +244,7 @@ def _bytes(structs: Iterable[Any]) -> int:
 def _compiled(step: Any, arguments: tuple[Any, ...], open_trips: float) -> _Program:
     lowered = step.lower(*arguments)
     try:
-        compiled = lowered.compile()
+        compiled = compile_anew(lowered)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

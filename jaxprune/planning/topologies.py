@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxprune.errors import RequestError
 
@@ -135,3 +136,18 @@ def _gpu(name: str, number: int, memory_bytes: int | None) -> Topology:
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices[:number]]
     known = min((limit for limit in limits if limit), default=None)
     return Topology(name, devices[:number], None, memory_bytes or known, 1)
+
+
+def compile_anew(lowered: Any) -> Any:
+    """Compiles a lowered program, whatever JAX_COMPILATION_CACHE_DIR holds; returns JAX's ``Compiled``.
+
+    What absent devices run cannot be read back from that cache. JAX looks at the setting once, hence the resets.
+    """
+    is_kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 - not among the fields of its type
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    try:
+        return lowered.compile()
+    finally:
+        jax.config.update("jax_enable_compilation_cache", is_kept)
+        compilation_cache.reset_cache()

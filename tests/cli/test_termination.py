@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 
@@ -39,11 +38,9 @@ def test_a_process_that_is_busy_below_python_ends_at_once():
 
 def test_a_prune_says_how_to_go_on_and_does(capsys, tmp_path, tiny):
     asked = ["prune", str(tiny), str(tmp_path / "out"), "--method", "magnitude", "--mesh", "data=1"]
-    process = multiprocess.start_alone(asked, devices=1, logs=tmp_path / "logs")
-    journal = tmp_path / ".out.partial" / "jaxprune" / "journal.json"
-    deadline = time.monotonic() + 300
-    while not journal.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    hold = multiprocess.Hold("jaxprune.jobs.journal", "Journal.add", 1, tmp_path / "held")
+    process = multiprocess.start_alone(asked, devices=1, logs=tmp_path / "logs", hold=hold)
+    hold.wait(process)
     process.terminate()
     assert multiprocess.wait([process], seconds=60) == [128 + signal.SIGTERM]
     err = (tmp_path / "logs" / "0.err").read_text()

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -27,10 +26,6 @@ def inputs(tmp_path_factory):
 def arguments(inputs, out, *more, mesh="data=1,model=4"):
     return ["prune", str(inputs / "dense"), str(out), "--texts", f"tokens:{inputs / 'tokens.npy'}",
             "--pattern", "2:4", "--mesh", mesh, *more]  # fmt: skip
-
-
-def has_a_block(journal):
-    return journal.exists() and bool(json.loads(journal.read_text())["blocks"])
 
 
 def contents(folder):
@@ -80,12 +75,12 @@ def test_two_processes_that_share_the_sequences_write_what_one_writes(inputs):
 )
 def test_when_one_is_killed_the_other_says_so_and_the_run_resumes(inputs, by_one, victim, by):
     out, logs = inputs / f"killed-{victim}", inputs / f"logs-killed-{victim}"
-    two = multiprocess.start(arguments(inputs, out), processes=2, devices=2, logs=logs)
-    journal = inputs / f".{out.name}.partial" / "jaxprune" / "journal.json"
-    deadline = time.monotonic() + PATIENCE
-    while not has_a_block(journal) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    # One block is in the journal, the second on its way there.
+    hold = multiprocess.Hold("jaxprune.jobs.journal", "Journal.add", 2, inputs / f"held-{victim}")
+    two = multiprocess.start(arguments(inputs, out), processes=2, devices=2, logs=logs, hold=hold)
+    hold.wait(two[0])
     two[victim].send_signal(by)
+    hold.release()
     ended = multiprocess.wait(two, seconds=60)
     assert ended[1 - victim] == 1
     # SIGTERM is not lost while the process waits for the other, and is answered.
