@@ -13,9 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxprune.studies.comparisons import ALPHA, compare, corrected, spread_among
+from jaxprune.studies.comparisons import ALPHA, compare, corrected
 from jaxprune.studies.measured import read_measured
 from jaxprune.studies.results import read_study
+from jaxprune.studies.spreads import spreads_among
 
 
 def null_tests(study: Path) -> list[dict[str, Any]]:
@@ -23,18 +24,20 @@ def null_tests(study: Path) -> list[dict[str, Any]]:
     measured = read_measured(read_study(study))
     found = {}
     for setting, cells in measured.cells.items():
-        for measure, language, (name, cell) in itertools.product(measured.measures, measured.languages, cells.items()):
-            shares = cell.scores.get(language, {})
-            if measure.is_pooled or measure.name not in shares:
+        for measure, (name, cell) in itertools.product(measured.measures, cells.items()):
+            if measure.is_pooled:
                 continue
-            others = [of.scores.get(language, {}) for other, of in cells.items() if other != name]
-            spread = spread_among(others, measure)
-            scores = shares[measure.name]
-            for a, b in itertools.combinations(scores.seeds, 2):
-                first, second = ({measure.name: scores.of_seeds([seed])} for seed in (a, b))
-                difference = compare(first, second, measure, spread=spread)
-                if difference is not None:
-                    found[str(setting), name, language, measure.name, a, b] = difference
+            others = [of.scores for other, of in cells.items() if other != name]
+            spreads = spreads_among(
+                {language: [of.get(language, {}) for of in others] for language in measured.languages}, measure
+            )
+            for language in measured.languages:
+                scores = cell.scores.get(language, {}).get(measure.name)
+                for a, b in itertools.combinations(scores.seeds if scores else (), 2):
+                    first, second = ({measure.name: scores.of_seeds([seed])} for seed in (a, b))
+                    difference = compare(first, second, measure, spread=spreads[language])
+                    if difference is not None:
+                        found[str(setting), name, language, measure.name, a, b] = difference
     p_values = corrected({key: difference.p_value for key, difference in found.items()})
     names = ("setting", "calibration", "language", "measure", "seed", "other_seed")
     return [

@@ -14,7 +14,8 @@ import scipy.stats
 from jaxtyping import Num
 
 from jaxprune.evaluation.intervals import CONFIDENCE, Interval, estimate_ratio, proportion_interval, standard_error
-from jaxprune.evaluation.seeds import Spread, add_variances, pool_spread
+from jaxprune.evaluation.seed_spread import Spread, pool_spread
+from jaxprune.evaluation.seeds import add_variances
 
 # Metrics of right and wrong answers, and of grades, begin so, here and in lm-evaluation-harness: acc_norm, rougeL.
 _RIGHT_OR_WRONG = re.compile(r"(acc|exact_match|em)(_|$)")
@@ -88,7 +89,8 @@ def _wilson(scores_SN: np.ndarray, spread: Spread | None) -> Interval:
 
 def _variance(of_items: float, scores_SN: np.ndarray, spread: Spread | None) -> tuple[float, float]:
     seeds, items = scores_SN.shape
-    variances = [(of_items, max(1, items - 1))]
+    variances: list[tuple[float, float | int]] = [(of_items, max(1, items - 1))]
     if spread is not None:
-        variances.append((spread.variance / seeds, spread.freedom))
+        variance, freedom = spread.of(scores_SN.mean(axis=1))
+        variances.append((variance / seeds, freedom))
     return add_variances(variances)

@@ -8,13 +8,14 @@ Shapes: S seeds of a calibration, N items, the same for all models and in the sa
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Num
 
 from jaxprune.errors import RequestError
 from jaxprune.evaluation.intervals import Interval, standard_error, student
+from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.evaluation.significance import check_pairs
 
 
@@ -59,32 +60,6 @@ class Part:
     counts_N: Num[np.ndarray, " N"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Spread:
-    """What another seed changes, known from several calibrations together.
-
-    Attributes:
-      variance: of the value that one seed gives.
-      freedom: degrees of freedom of that variance.
-    """
-
-    variance: float
-    freedom: int
-
-
-def pool_spread(values: Iterable[Num[np.ndarray, " _S"]]) -> Spread | None:
-    """Returns the variance within calibrations, each given by its seeds' values; None if none has two seeds.
-
-    Two seeds alone know their spread so badly that a lucky pair looks certain: among a hundred tests some always do,
-    and no correction of p-values makes up for that. That seeds matter alike, whatever the calibration, is assumed.
-    """
-    known = [values_S for values_S in values if len(values_S) > 1]
-    freedom = sum(len(values_S) - 1 for values_S in known)
-    if not freedom:
-        return None
-    return Spread(sum(float(np.square(values_S - values_S.mean()).sum()) for values_S in known) / freedom, freedom)
-
-
 def difference_over_seeds(
     first_SN: Num[np.ndarray, "S N"], second_SN: Num[np.ndarray, "R _N"], counts_N: Num[np.ndarray, " _N"]
 ) -> SeededDifference:
@@ -126,7 +101,7 @@ def criterion_over_seeds(
       RequestError: as ``difference_over_seeds``.
     """
     value, items = 0.0, 0
-    variances: list[tuple[float, int]] = []
+    variances: list[tuple[float, float | int]] = []
     of_seeds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for part in parts:
         items += _check(part)
@@ -140,8 +115,11 @@ def criterion_over_seeds(
     of_items = sum(variance for variance, _ in variances)
     seeds = (len(parts[0].first_SN), len(parts[0].second_RN))
     if spread is not None:
-        share = 1 / seeds[0] + (0 if is_second_dense else 1 / seeds[1])
-        variances.append((share * spread.variance, spread.freedom))
+        known = [spread.of(np.sum(means, axis=0)) for means in of_seeds[: 1 if is_second_dense else 2]]
+        # The difference of two means whose variances are known that well scatters as Behrens and Fisher have it, which
+        # is near Student's t with the fewer degrees; Satterthwaite's sum would promise more.
+        share = sum(variance / number for (variance, _), number in zip(known, seeds, strict=False))
+        variances.append((share, min(freedom for _, freedom in known)))
     for means, number in zip(of_seeds, seeds, strict=True):
         if spread is None and number > 1:
             variances.append((float(np.var(np.sum(means, axis=0), ddof=1)) / number, number - 1))
@@ -158,7 +136,7 @@ def criterion_over_seeds(
     )
 
 
-def add_variances(variances: Sequence[tuple[float, int]]) -> tuple[float, float]:
+def add_variances(variances: Sequence[tuple[float, float | int]]) -> tuple[float, float]:
     """Returns the sum of variances, each with its degrees of freedom, and Satterthwaite's degrees of freedom of that.
 
     Without any variance, where every number of degrees says the same, it is the sum of theirs.

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import Comparison, spread_among
+from jaxprune.studies.comparisons import Comparison
 from jaxprune.studies.findings import unit
 from jaxprune.studies.floors import WORTH_HAVING, room
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measured, Setting
 from jaxprune.studies.own_language import OwnAgainstEnglish, count_certain, own_against_english
+from jaxprune.studies.spreads import spread_of
 from jaxprune.studies.verdicts import Finding, verdict_of_share
 
 
@@ -75,9 +76,8 @@ def at_floor(measured: Measured, found: Comparison) -> str | None:
         return "the dense model is not measurably above what is scored without a model"
     if dense.above < WORTH_HAVING / unit(measured, measure, language):
         return f"the dense model is less than {WORTH_HAVING} points above what is scored without a model"
-    of_cells = {name: cell.scores.get(language, {}) for name, cell in cells.items()}
-    spread = spread_among(of_cells.values(), measure)
-    models = (of_cells[name] for name in (found.calibration, found.baseline))
+    spread = spread_of(measured, found.setting, measure, language)
+    models = (cells[name].scores.get(language, {}) for name in (found.calibration, found.baseline))
     if not any(room(measured, measure, language, model, spread).is_above for model in models):
         return "neither pruned model is measurably above what is scored without a model"
     return None

@@ -219,8 +219,8 @@ def _seeds(measured: Measured) -> Iterator[str]:
         fewest = min(numbers) == max(numbers)
         yield (
             f"Only {wording.count(min(numbers), 'seed')} for {'each calibration' if fewest else 'some calibrations'}: "
-            "what other calibration text would change is known poorly. It is taken to be the same for all "
-            "calibrations of a setting: one whose draws differ more looks more certain than it is."
+            "what other calibration text would change is known poorly. It is believed to lie between what a "
+            "calibration's own seeds say and what all calibrations of the setting say together."
         )
 
 

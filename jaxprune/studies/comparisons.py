@@ -6,24 +6,24 @@ together (``jaxprune.evaluation.seeds``); what the items alone would say, seed b
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED, Interval
 from jaxprune.evaluation.score_intervals import is_right_or_wrong
-from jaxprune.evaluation.seeds import Part, Spread, criterion_over_seeds, pool_spread
+from jaxprune.evaluation.seed_spread import Spread
+from jaxprune.evaluation.seeds import Part, criterion_over_seeds
 from jaxprune.evaluation.significance import holm, mcnemar, paired_means, paired_perplexity
-from jaxprune.studies.measured import Measure, Measured, Scores, Setting
+from jaxprune.studies.measured import Measure, Measured, Setting, Shares
+from jaxprune.studies.spreads import common_seeds, spread_of
 
 ALPHA = 0.05
 RESAMPLES = 2_000
 
 Against = Literal["english", "target"]
 Key = TypeVar("Key", bound=tuple[str, ...])
-Shares = Mapping[str, Scores]
-"""By source: what one calibration has in one language."""
 
 
 class Difference(NamedTuple):
@@ -76,24 +76,13 @@ class Comparison:
         return self.difference.value if self.measure.tasks else -self.difference.value
 
 
-def spread_among(models: Iterable[Shares], measure: Measure) -> Spread | None:
-    """Returns what a seed changes by a measure, from all calibrations of a setting in one language."""
-    values: list[np.ndarray] = []
-    for shares in models:
-        scores = [shares[source] for source in measure.sources if source in shares]
-        if len(scores) == len(measure.sources):
-            seeds = common_seeds(scores)
-            values.append(np.mean([of.of_seeds(seeds).by_seed for of in scores], axis=0))
-    return pool_spread(values)
-
-
 def compare(
     first: Shares, second: Shares, measure: Measure, *, spread: Spread | None, is_second_dense: bool = False
 ) -> Difference | None:
     """Compares by one measure; None where one of both lacks it. A mean over tasks needs the same seeds in all of them.
 
     Args:
-      spread: what ``spread_among`` says of the setting.
+      spread: what ``spreads.spread_of`` says of the setting.
     """
     if any(source not in shares for shares in (first, second) for source in measure.sources):
         return None
@@ -126,12 +115,6 @@ def compare(
     )
 
 
-def common_seeds(scores: Iterable[Scores]) -> tuple[int, ...]:
-    """Returns the seeds that all have."""
-    first, *others = scores
-    return tuple(seed for seed in first.seeds if all(seed in other.seeds for other in others))
-
-
 def compare_all(measured: Measured, baselines: Mapping[Against, Callable[[str], str | None]]) -> tuple[Comparison, ...]:
     """Compares every calibration with its baselines.
 
@@ -145,7 +128,7 @@ def compare_all(measured: Measured, baselines: Mapping[Against, Callable[[str], 
                 differences: dict[tuple[str, str], Difference] = {}
                 for language in measured.languages:
                     baseline = cells.get(baseline_of(language) or "")
-                    spread = spread_among((cell.scores.get(language, {}) for cell in cells.values()), measure)
+                    spread = spread_of(measured, setting, measure, language)
                     for calibration, cell in cells.items():
                         if baseline is None or cell is baseline:
                             continue

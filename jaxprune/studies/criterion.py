@@ -15,13 +15,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxprune.evaluation.intervals import Interval
-from jaxprune.evaluation.seeds import Part, SeededDifference, Spread, criterion_over_seeds, pool_spread
-from jaxprune.studies.comparisons import Against, Shares, common_seeds, compare, spread_among
+from jaxprune.evaluation.seed_spread import Spread
+from jaxprune.evaluation.seeds import Part, SeededDifference, criterion_over_seeds
+from jaxprune.studies.comparisons import Against, compare
 from jaxprune.studies.config import StudyConfig, Target
 from jaxprune.studies.floors import no_room
-from jaxprune.studies.measured import PERPLEXITY, Measured, Scores
+from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Scores, Setting, Shares
+from jaxprune.studies.spreads import common_seeds, spread_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Criterion:
     weights: Mapping[str, float]
     left_out: Mapping[str, str]
 
-    def spread(self, models: Iterable[Shares], dense: Shares) -> Spread | None:
-        """Returns what a seed changes by the criterion, from all calibrations of a setting."""
+    def values(self, models: Iterable[Shares], dense: Shares) -> list[Float[np.ndarray, " _S"]]:
+        """Returns the criterion of every seed of each model that has all that counts."""
         values: list[np.ndarray] = []
         for shares in models:
             if self.weights and all(source in shares for source in self.weights):
@@ -47,7 +50,7 @@ class Criterion:
                     for source, weight in self.weights.items()
                 ]
                 values.append(np.sum(terms, axis=0))
-        return pool_spread(values)
+        return values
 
     def difference(
         self, first: Shares, second: Shares, dense: Shares, *, spread: Spread | None
@@ -148,8 +151,8 @@ def loss_of(
     name: str,
     shares: Shares,
     reference: Shares,
-    among: Iterable[Shares],
     *,
+    spread: Spread | None,
     is_second_dense: bool = False,
 ) -> Loss | None:
     """Returns what ``shares`` lose against ``reference`` by the measure ``name``; None where that was not measured.
@@ -157,7 +160,7 @@ def loss_of(
     The reference is taken as it is: its own uncertainty counts in the difference, not in what that is a fraction of.
 
     Args:
-      among: all calibrations of the setting, in the same language.
+      spread: what ``spreads.spread_of`` says of the setting.
     """
     measure = measured.measure(name)
     if measure is None:
@@ -165,7 +168,6 @@ def loss_of(
     if shares is reference and name in shares:
         # The same models: whatever a seed changes, it changes on both sides.
         return Loss(0.0, (0.0, 0.0))
-    spread = spread_among(among, measure)
     difference = compare(shares, reference, measure, spread=spread, is_second_dense=is_second_dense)
     if difference is None:
         return None
@@ -179,43 +181,44 @@ def loss_of(
 
 
 def check_targets(
-    config: StudyConfig, measured: Measured, cells: Mapping[str, Mapping[str, Shares]], calibration: str, language: str
+    config: StudyConfig, measured: Measured, setting: Setting, calibration: str, language: str
 ) -> tuple[TargetResult, ...]:
-    """Returns whether the targets hold for a calibration that serves ``language``.
-
-    Args:
-      cells: of one setting: by calibration, then by language.
-    """
-    english = baselines(config, measured)["english"](language) or ""
+    """Returns whether the targets hold for a calibration of a setting that serves ``language``."""
+    cells = measured.cells[setting]
+    english = cells.get(baselines(config, measured)["english"](language) or "")
     results: list[TargetResult] = []
     for target in config.decision.targets:
         is_of_dense = target.worse_than_dense_at_most is not None
         losses: dict[str, Loss | None] = {}
         floored: dict[str, str] = {}
         for other in [language] if is_of_dense else [name for name in measured.languages if name != language]:
-            among = [of.get(other, {}) for of in cells.values()]
-            reference = measured.dense[other] if is_of_dense else cells.get(english, {}).get(other, {})
-            if why := _nothing_to_lose(measured, target.measure, other, None if is_of_dense else reference, among):
+            measure = measured.measure(target.measure)
+            spread = None if measure is None else spread_of(measured, setting, measure, other)
+            of_english = {} if english is None else english.scores.get(other, {})
+            if why := _nothing_to_lose(measured, measure, other, None if is_of_dense else of_english, spread):
                 floored[other] = why
                 continue
-            own = cells[calibration].get(other, {})
-            losses[other] = loss_of(measured, target.measure, own, reference, among, is_second_dense=is_of_dense)
+            losses[other] = loss_of(
+                measured,
+                target.measure,
+                cells[calibration].scores.get(other, {}),
+                measured.dense[other] if is_of_dense else of_english,
+                spread=spread,
+                is_second_dense=is_of_dense,
+            )
         results.append(dataclasses.replace(_judge(target, language, losses, measured), nothing_to_lose=floored))
     return tuple(results)
 
 
 def _nothing_to_lose(
-    measured: Measured, name: str, language: str, english: Shares | None, among: Iterable[Shares]
+    measured: Measured, measure: Measure | None, language: str, english: Shares | None, spread: Spread | None
 ) -> str | None:
     """Returns why neither the dense model nor, if given, English calibration can be lost from; None if both can."""
-    measure = measured.measure(name)
     if measure is None:
         return None
     why = no_room(measured, measure, language, measured.dense[language])
     if why is None and english is not None:
-        why = no_room(
-            measured, measure, language, english, spread_among(among, measure), who="the model calibrated on English"
-        )
+        why = no_room(measured, measure, language, english, spread, who="the model calibrated on English")
     return why
 
 

@@ -4,11 +4,12 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 
+from jaxprune.evaluation.seed_spread import pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
-from jaxprune.studies.comparisons import ALPHA, Comparison, Shares, corrected
+from jaxprune.studies.comparisons import ALPHA, Comparison, corrected
 from jaxprune.studies.config import StudyConfig
 from jaxprune.studies.criterion import Criterion, TargetResult, baselines, check_targets, criterion_for
-from jaxprune.studies.measured import Cell, Measured, Setting
+from jaxprune.studies.measured import Cell, Measured, Setting, Shares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,10 +157,11 @@ class _Contest:
         self._shares: dict[str, Mapping[str, Shares]] = {name: cell.scores for name, cell in cells.items()}
         self._criteria = {language: criterion_for(config, measured, language) for language in measured.languages}
         self._english = baselines(config, measured)["english"]("")
-        self._spreads = {
-            language: criterion.spread((of.get(language, {}) for of in self._shares.values()), measured.dense[language])
+        values = [
+            criterion.values((of.get(language, {}) for of in self._shares.values()), measured.dense[language])
             for language, criterion in self._criteria.items()
-        }
+        ]
+        self._spreads = dict(zip(self._criteria, pool_spreads(values), strict=True))
         self._losses = {language: self._losses_in(language) for language in measured.languages}
         pairs = {
             (language, first, second): difference
@@ -178,7 +180,7 @@ class _Contest:
 
     def _decide(self, language: str, comparisons: tuple[Comparison, ...]) -> Decision:
         losses = self._losses[language]
-        targets = {name: check_targets(self._config, self._measured, self._shares, name, language) for name in losses}
+        targets = {name: check_targets(self._config, self._measured, self._setting, name, language) for name in losses}
         unsorted = [Candidate(name, loss, targets[name], 1.0) for name, loss in losses.items()]
         order = sorted(unsorted, key=lambda of: (not of.holds_targets, of.loss.value, of.calibration != self._english))
         best = order[0].calibration

@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.score_intervals import score_interval
-from jaxprune.evaluation.seeds import Part, Spread, criterion_over_seeds
+from jaxprune.evaluation.seed_spread import Spread
+from jaxprune.evaluation.seeds import Part, criterion_over_seeds
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import Shares, common_seeds
-from jaxprune.studies.measured import Measure, Scores
+from jaxprune.studies.measured import Measure, Scores, Shares
+from jaxprune.studies.spreads import common_seeds
 
 
 class Level(NamedTuple):
@@ -29,7 +30,7 @@ def estimate(measure: Measure, shares: Shares, shown_as: Scores, spread: Spread 
     Args:
       shares: of the model, with all sources of the measure.
       shown_as: scores that show the unit, of a task: ``Measured.reference`` has them.
-      spread: what ``comparisons.spread_among`` says of the setting; None for the dense model, which has no seeds.
+      spread: what ``spreads.spread_of`` says of the setting; None for the dense model, which has no seeds.
     """
     scores = [shares[source] for source in measure.sources]
     seeds = common_seeds(scores)

@@ -7,11 +7,10 @@ words, copying), taken as it is, without an uncertainty of its own. Where none i
 import statistics
 from typing import NamedTuple
 
-from jaxprune.evaluation.seeds import Spread
+from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import Shares
 from jaxprune.studies.estimates import estimate
-from jaxprune.studies.measured import Measure, Measured
+from jaxprune.studies.measured import Measure, Measured, Shares
 
 # What is worth having or losing, in points of a hundred.
 WORTH_HAVING = 5

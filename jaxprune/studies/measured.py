@@ -96,7 +96,10 @@ class Problem(NamedTuple):
     what: str
 
 
-Sources = Mapping[str, Mapping[str, Scores]]
+Shares = Mapping[str, Scores]
+"""By source: what one model has in one language."""
+
+Sources = Mapping[str, Shares]
 """By language, then by source."""
 
 
@@ -123,9 +126,9 @@ class Cell:
         return max(found, default=None)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """A study's numbers.
+    """A study's numbers; equal to nothing but itself, so that what follows from it can be kept beside it.
 
     Attributes:
       languages: evaluated in, in the study file's order.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from jaxprune.studies import wording
 from jaxprune.studies.carries_over import at_floor, carries_over
-from jaxprune.studies.comparisons import ALPHA, Comparison, Difference, compare, corrected, spread_among
+from jaxprune.studies.comparisons import ALPHA, Comparison, Difference, compare, corrected
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Cell, Measure, Measured, Setting
@@ -28,6 +28,7 @@ from jaxprune.studies.own_language import (
     own_cases,
 )
 from jaxprune.studies.snr_numbers import energy_db, median_token_db, median_token_scores
+from jaxprune.studies.spreads import spreads_among
 from jaxprune.studies.verdicts import Finding, verdict_by_chance
 
 
@@ -109,19 +110,22 @@ def _snr_against_english(
     measure = Measure("signal-to-noise ratio", "", ("snr",), "")
     found: dict[tuple[str, str], Difference] = {}
     for setting, cells in measured.cells.items():
-        for language in measured.languages:
-            own = alone(measured, language)
-            shares = {
+        models = {
+            language: {
                 name: {"snr": scores}
                 for name, cell in cells.items()
                 if (scores := median_token_scores(cell, language)) is not None
             }
+            for language in measured.languages
+        }
+        spreads = spreads_among({language: of.values() for language, of in models.items()}, measure)
+        for language, shares in models.items():
+            own = alone(measured, language)
             if own == english or own not in shares or english not in shares:
                 continue
             numbers = {len(of["snr"].counts_N) for of in shares.values()}
             if len(numbers) == 1:
-                spread = spread_among(shares.values(), measure)
-                difference = compare(shares[own], shares[english], measure, spread=spread)
+                difference = compare(shares[own], shares[english], measure, spread=spreads[language])
                 if difference is not None:
                     found[str(setting), language] = difference
     p_values = corrected({key: difference.p_value for key, difference in found.items()})
@@ -201,12 +205,14 @@ def _methods(measured: Measured) -> Finding:
     for measure in measured.measures:
         if measure.is_pooled:
             continue
-        for (first, second), language in itertools.product(pairs, measured.languages):
+        for first, second in pairs:
             cells = measured.cells[first], measured.cells[second]
-            spread = spread_among((cell.scores.get(language, {}) for of in cells for cell in of.values()), measure)
-            for name in cells[0].keys() & cells[1].keys():
+            every = [cell.scores for of in cells for cell in of.values()]
+            models = {language: [of.get(language, {}) for of in every] for language in measured.languages}
+            spreads = spreads_among(models, measure)
+            for language, name in itertools.product(measured.languages, cells[0].keys() & cells[1].keys()):
                 shares = [of[name].scores.get(language, {}) for of in cells]
-                difference = compare(shares[0], shares[1], measure, spread=spread)
+                difference = compare(shares[0], shares[1], measure, spread=spreads[language])
                 if difference is not None:
                     gain = difference.value if measure.tasks else -difference.value
                     key = (str(first), str(second), measure.name, language, name)

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxprune.evaluation.intervals import Interval
-from jaxprune.evaluation.seeds import Part, criterion_over_seeds, pool_spread
+from jaxprune.evaluation.seed_spread import pool_spread
+from jaxprune.evaluation.seeds import Part, criterion_over_seeds
 from jaxprune.evaluation.snr_intervals import linearised_db
 from jaxprune.studies import wording
 from jaxprune.studies.config import StudyConfig

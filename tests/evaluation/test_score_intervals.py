@@ -1,12 +1,20 @@
 """Intervals of tasks' scores: each metric its own, over seeds as over items, and within what an item can score."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from jaxprune.evaluation.intervals import proportion_interval
 from jaxprune.evaluation.score_intervals import is_right_or_wrong, score_interval
-from jaxprune.evaluation.seeds import Spread, add_variances
+from jaxprune.evaluation.seed_spread import Spread, pool_spread
+from jaxprune.evaluation.seeds import add_variances
+
+
+def alike(variance, freedom):
+    """What a seed changes, the same in all calibrations."""
+    return Spread(variance, math.inf, float(freedom))
 
 
 def answers(right, items):
@@ -37,17 +45,17 @@ def test_one_models_answers_have_wilsons_interval():
 
 def test_grades_that_are_all_zero_have_none():
     assert score_interval("chrf", np.zeros((1, 40))) is None
-    assert score_interval("chrf", np.zeros((2, 40)), spread=Spread(0.0, 1)) is None
+    assert score_interval("chrf", np.zeros((2, 40)), spread=alike(0.0, 1)) is None
     assert score_interval("chrf", np.full((1, 1), 0.3)) is None
     # Other calibrations show what a seed may change.
-    low, high = score_interval("chrf", np.zeros((2, 40)), spread=Spread(1e-4, 9))
+    low, high = score_interval("chrf", np.zeros((2, 40)), spread=alike(1e-4, 9))
     assert low == 0 < high
 
 
 def test_grades_have_students_interval_over_seeds():
     rng = np.random.default_rng(0)
     grades_SN = rng.uniform(0.3, 0.7, (2, 50))
-    of_items, spread = scipy.stats.sem(grades_SN.mean(axis=0)) ** 2, Spread(4e-4, 9)
+    of_items, spread = scipy.stats.sem(grades_SN.mean(axis=0)) ** 2, alike(4e-4, 9)
     total, freedom = add_variances([(of_items, 49), (2e-4, 9)])
     half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(total)
     wanted = (grades_SN.mean() - half, grades_SN.mean() + half)
@@ -57,10 +65,10 @@ def test_grades_have_students_interval_over_seeds():
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_grades_stay_within_what_an_item_can_score(scale):
     grades_SN = scale * np.asarray([[0.0, 0.9, 1.0, 1.0, 1.0], [0.1, 1.0, 1.0, 1.0, 1.0]])
-    low, high = score_interval("chrf", grades_SN, spread=Spread((0.4 * scale) ** 2, 2), most=scale)
+    low, high = score_interval("chrf", grades_SN, spread=alike((0.4 * scale) ** 2, 2), most=scale)
     assert (low, high) == (0, scale)
     # What can be negative has no end at zero.
-    assert score_interval("mcc", grades_SN / scale - 0.5, spread=Spread(0.2, 2))[0] < -0.5
+    assert score_interval("mcc", grades_SN / scale - 0.5, spread=alike(0.2, 2))[0] < -0.5
 
 
 @pytest.mark.parametrize(("accuracy", "seed_spread"), [(0.02, 0.005), (0.5, 0.03), (0.97, 0.01)])
@@ -72,8 +80,7 @@ def test_answers_over_seeds_cover_the_truth_and_stay_inside(accuracy, seed_sprea
         levels = np.clip(accuracy + rng.normal(0, seed_spread, (6, 2)), 0, 1)
         ease_N = rng.random(200)
         answers_CSN = (ease_N < levels[..., None]).astype(float)
-        means = answers_CSN.mean(axis=2)
-        spread = Spread(float(np.square(means - means.mean(axis=1, keepdims=True)).sum() / 6), 6)
+        spread = pool_spread(answers_CSN.mean(axis=2))
         low, high = score_interval("acc", answers_CSN[0], spread=spread)
         assert 0 <= low < high <= 1
         covered += low <= accuracy <= high
@@ -86,8 +93,8 @@ def test_answers_over_seeds_cover_the_truth_and_stay_inside(accuracy, seed_sprea
 
 def test_answers_of_two_seeds_that_agree_are_nearly_wilsons():
     wanted = proportion_interval(30, 200)
-    found = score_interval("acc", np.stack([answers(30, 200)] * 2), spread=Spread(1e-12, 8))
+    found = score_interval("acc", np.stack([answers(30, 200)] * 2), spread=alike(1e-12, 8))
     assert found == pytest.approx(wanted, abs=1e-3)
-    low, high = score_interval("acc", np.zeros((2, 200)), spread=Spread(0.0, 8))
+    low, high = score_interval("acc", np.zeros((2, 200)), spread=alike(0.0, 8))
     assert low == 0
     assert high == pytest.approx(proportion_interval(0, 200)[1], abs=1e-3)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxprune.evaluation.seeds import Part, criterion_over_seeds, pool_spread
-from jaxprune.studies.comparisons import compare, compare_all, corrected, spread_among
+from jaxprune.evaluation.seed_spread import Spread
+from jaxprune.evaluation.seeds import Part, criterion_over_seeds
+from jaxprune.studies.comparisons import compare, compare_all, corrected
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import decide
 from jaxprune.studies.measured import Cell, Measure, Measured, Scores, Setting, read_measured
@@ -58,20 +59,42 @@ def test_one_seed_of_windows_is_a_bootstrap_of_nats_over_tokens():
     np.testing.assert_allclose(found.interval, np.quantile(drawn, [0.025, 0.975]), atol=0.003)
 
 
-def test_where_items_agree_it_is_the_t_test_of_analysis_of_variance():
-    """With a pooled spread and no variance of items: Fisher's least significant difference, by hand from scipy's t."""
+def test_where_items_agree_and_seeds_matter_alike_it_is_the_t_test_of_analysis_of_variance():
+    """With no variance of items: Fisher's least significant difference, by hand from scipy's t."""
     rng = np.random.default_rng(1)
     levels = [rng.normal(0.3 * group, 1, 3) for group in range(4)]
     cells = [{"exams": scores(np.repeat(level[:, None], 8, axis=1))} for level in levels]
-    found = compare(cells[3], cells[0], EXAMS, spread=spread_among(cells, EXAMS))
+
+    def pooled(groups):
+        return Spread(float(np.mean([level.var(ddof=1) for level in groups])), np.inf, 2.0 * len(groups))
+
+    found = compare(cells[3], cells[0], EXAMS, spread=pooled(levels))
     within = np.mean([level.var(ddof=1) for level in levels])
     t = (levels[3].mean() - levels[0].mean()) / np.sqrt(within * 2 / 3)
     assert found is not None
     assert found.p_value == pytest.approx(2 * scipy.stats.t.sf(abs(t), 8))
     # Two groups: the classic test with equal variances.
-    two = compare(cells[1], cells[0], EXAMS, spread=spread_among(cells[:2], EXAMS))
+    two = compare(cells[1], cells[0], EXAMS, spread=pooled(levels[:2]))
     assert two is not None
     assert two.p_value == pytest.approx(scipy.stats.ttest_ind(levels[1], levels[0]).pvalue)
+
+
+def test_each_calibration_is_judged_by_its_own_seeds_as_well():
+    """One whose seeds lie far apart is less certain: Student's t with the variances that both are believed to have."""
+    steady, unsteady = np.asarray([0.9, 0.92]), np.asarray([0.6, 1.22])
+    english = np.asarray([0.5, 0.5])
+    cells = [{"exams": scores(np.repeat(level[:, None], 8, axis=1))} for level in (steady, unsteady, english)]
+    spread = Spread(0.01, 4.0, 12.0)
+    p_values = []
+    for cell, level in zip(cells[:2], (steady, unsteady), strict=True):
+        found = compare(cell, cells[2], EXAMS, spread=spread)
+        variances = [(4 * 0.01 + of.var(ddof=1)) / 5 for of in (level, english)]
+        freedom = 1 / (1 / 5 + 0.8**2 / 12)
+        t = (level.mean() - 0.5) / np.sqrt(sum(variances) / 2)
+        assert found is not None
+        assert found.p_value == pytest.approx(2 * scipy.stats.t.sf(t, freedom))
+        p_values.append(found.p_value)
+    assert p_values[0] < 0.02 < p_values[1]
 
 
 def test_measures_add_up_by_weight():
@@ -84,7 +107,6 @@ def test_measures_add_up_by_weight():
     assert found.value == pytest.approx(0.25 * differences[0].mean() + 2 * differences[1].mean())
     errors = [0.25 * scipy.stats.sem(differences[0]), 2 * scipy.stats.sem(differences[1])]
     assert found.error_of_items == pytest.approx(np.hypot(*errors))
-    assert pool_spread([np.ones(1), np.zeros(1)]) is None
 
 
 def test_corrections_are_holms():

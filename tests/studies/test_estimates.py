@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxprune.studies.comparisons import spread_among
 from jaxprune.studies.estimates import estimate
 from jaxprune.studies.measured import Measure, Scores
 from jaxprune.studies.report.summary import as_json, summarise
 from jaxprune.studies.report.tables import tables
+from jaxprune.studies.spreads import spreads_among
 from tests.studies.synthetic import Study, Task, Truth, config
 
 PERPLEXITY = Measure("perplexity", "language modelling", (), "")
 EXAMS = Measure("exams", "knowledge", ("exams",), "acc")
+
+
+def spread_among(models, measure):
+    """What a seed changes, from these models in one language."""
+    return spreads_among({"en": models}, measure)["en"]
 
 
 def scores(totals):
@@ -21,18 +26,23 @@ def scores(totals):
 
 
 def test_a_lucky_pair_of_seeds_does_not_look_certain():
-    """Student's t by hand, with the variance within four calibrations; two seeds of its own would say nothing."""
+    """Student's t by hand, with a variance between that of four calibrations and that of the two seeds themselves."""
     levels = np.asarray([[3.0, 3.0], [3.1, 3.3], [2.9, 3.0], [3.4, 3.2]])
     # Windows that all say the same, so that only seeds count.
     models = [{"perplexity": scores(np.repeat(level[:, None], 6, axis=1))} for level in levels]
-    found = estimate(PERPLEXITY, models[0], models[0]["perplexity"], spread_among(models, PERPLEXITY))
-    error = np.sqrt(levels.var(axis=1, ddof=1).mean() / 2)
-    half = scipy.stats.t.ppf(0.975, 4) * error
-    assert found.value == pytest.approx(3.0)
-    assert found.interval == pytest.approx((3.0 - half, 3.0 + half))
-    # The windows of two seeds far apart have no wider one: by themselves, with one degree of freedom, 12.7 errors.
-    apart = estimate(PERPLEXITY, models[1], models[0]["perplexity"], spread_among(models, PERPLEXITY))
-    assert np.ptp(apart.interval) == pytest.approx(2 * half)
+    spread = spread_among(models, PERPLEXITY)
+    widths = []
+    for index in range(2):
+        found = estimate(PERPLEXITY, models[index], models[0]["perplexity"], spread)
+        variance = (spread.freedom * spread.variance + levels[index].var(ddof=1)) / (spread.freedom + 1)
+        freedom = 1 / (1 / (spread.freedom + 1) + (spread.freedom / (spread.freedom + 1)) ** 2 / spread.known)
+        half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(variance / 2)
+        assert found.value == pytest.approx(levels[index].mean())
+        assert found.interval == pytest.approx((found.value - half, found.value + half))
+        widths.append(2 * half)
+    assert levels.var(axis=1, ddof=1).min() == 0 < 0.1 < widths[0] < widths[1]
+    # By themselves, with one degree of freedom, the second pair would have an interval of 12.7 errors to either side.
+    assert widths[1] < 12.7 * levels[1].std(ddof=1) / np.sqrt(2)
 
 
 def test_answers_of_two_seeds_stay_within_a_hundred():

@@ -115,9 +115,9 @@ def test_a_target_at_the_floor_cannot_be_judged(tmp_path):
     assert "no calibration holds" not in text
 
 
-def cells(measured):
-    [found] = measured.cells.values()
-    return {name: cell.scores for name, cell in found.items()}
+def setting(measured):
+    [found] = measured.cells
+    return found
 
 
 def test_other_languages_at_the_floor_are_left_out_of_a_target(tmp_path):
@@ -128,13 +128,13 @@ def test_other_languages_at_the_floor_are_left_out_of_a_target(tmp_path):
     right(made, "sw", 0.33, only="wanda_0.5_en")
     read_study, measured = read(made, tmp_path / "out")
     # With English calibration Swahili is at its floor, from which nobody can take more.
-    [result] = check_targets(read_study.config, measured, cells(measured), "de", "de")
+    [result] = check_targets(read_study.config, measured, setting(measured), "de", "de")
     assert result.is_met
     assert result.language == "en"
     assert result.nothing_to_lose["sw"].startswith("the model calibrated on English scores 33.0, not measurably above")
     right(made, "sw", 0.5, only="wanda_0.5_en")
     read_study, measured = read(made, tmp_path / "above")
-    [result] = check_targets(read_study.config, measured, cells(measured), "de", "de")
+    [result] = check_targets(read_study.config, measured, setting(measured), "de", "de")
     assert result.is_met is False
     assert result.language == "sw"
     assert dict(result.nothing_to_lose) == {}
@@ -145,7 +145,7 @@ def test_where_all_others_are_at_the_floor_the_target_is_open(tmp_path):
     for language in ("en", "sw"):
         right(made, language, 0.3)
     read_study, measured = read(made, tmp_path / "out")
-    [result] = check_targets(read_study.config, measured, cells(measured), "de", "de")
+    [result] = check_targets(read_study.config, measured, setting(measured), "de", "de")
     assert result.is_met is None
     assert set(result.nothing_to_lose) == {"en", "sw"}
     assert not dataclasses.replace(result, nothing_to_lose={}).without_numbers

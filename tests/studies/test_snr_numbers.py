@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from jaxprune.evaluation.seed_spread import pool_spread
 from jaxprune.studies.measured import read_measured
 from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.page import methods_text
@@ -64,11 +65,12 @@ def test_ratios_are_means_over_seeds_with_the_variances_of_windows_and_of_seeds(
     found = READERS[measure](cells_of(made, tmp_path / "out"), "de", "de", block)
     rows = by_hand(made, "de", measure, block)
     of_windows = np.var(rows.mean(axis=0), ddof=1) / rows.shape[1]
-    # As all four calibrations show it, with two degrees of freedom each.
-    spread = [np.var(by_hand(made, of, measure, block).mean(axis=1), ddof=1) for of in MIXTURES]
-    of_seeds = np.mean(spread) / 3
+    # As all four calibrations show it together.
+    spread = pool_spread([by_hand(made, of, measure, block).mean(axis=1) for of in MIXTURES])
+    of_seeds, freedom_of_seeds = spread.of(rows.mean(axis=1))
+    of_seeds /= 3
     total = of_windows + of_seeds
-    freedom = total**2 / (of_windows**2 / (rows.shape[1] - 1) + of_seeds**2 / 8)
+    freedom = total**2 / (of_windows**2 / (rows.shape[1] - 1) + of_seeds**2 / freedom_of_seeds)
     half = scipy.stats.t.ppf(0.975, freedom) * total**0.5
     assert found.db == pytest.approx(rows.mean(), abs=1e-3)
     assert found.interval == pytest.approx((found.db - half, found.db + half), abs=0.03 * half)

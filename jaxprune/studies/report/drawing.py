@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxprune.evaluation.seeds import Spread
+from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA, Comparison, spread_among
+from jaxprune.studies.comparisons import ALPHA, Comparison
 from jaxprune.studies.criterion import alone
 from jaxprune.studies.depth import depth_figure
 from jaxprune.studies.estimates import estimate
@@ -35,6 +35,7 @@ from jaxprune.studies.report.figures import (
 )
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING
+from jaxprune.studies.spreads import spread_of
 
 _MOST_IN_A_GROUP = 5
 
@@ -267,8 +268,7 @@ def _task_rows(summary: Summary, setting: Setting, measure: Measure, stored: Any
             if (scores := measured.cells[setting][calibration].scores.get(language, {}).get(measure.name)) is not None
         ]
         dense = measured.dense[language].get(measure.name)
-        models = measured.cells[setting].values()
-        spread = spread_among((cell.scores.get(language, {}) for cell in models), measure)
+        spread = spread_of(measured, setting, measure, language)
         marks = [
             _mark(summary, measure, language, factor, kind, scores, None if kind == DENSE else spread)
             for kind, scores in ([(DENSE, dense)] if dense else []) + found

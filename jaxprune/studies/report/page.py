@@ -193,7 +193,7 @@ def methods_text(summary: Summary) -> list[str]:
             "runs its own hidden states. That of the median token is the median of the ratios of a window's tokens, as "
             "the mean over windows (and over blocks, where they are together); findings rest on it, because a few "
             "tokens with huge activations decide the ratio of all tokens' energies. 95 % intervals are for other "
-            "windows and, of several seeds, for other seeds, whose spread is taken from all calibrations together; a "
+            "windows and, of several seeds, for other seeds, whose spread is learnt from all calibrations; a "
             "ratio of weights is exact, as all of them are known."
         )
     tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
@@ -207,9 +207,9 @@ def methods_text(summary: Summary) -> list[str]:
     lines += [
         "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and "
         "of seeds added "
-        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes is taken from all calibrations of a "
-        "setting together, "
-        "as if it were the same for each. With one seed of everything it is McNemar\u2019s exact test for "
+        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes in a calibration is taken to lie between "
+        "what its own seeds say and what all calibrations of the setting say together, the nearer to these the more "
+        "alike they are (Smyth, 2004). With one seed of everything it is McNemar\u2019s exact test for "
         f"right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
         f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95 %, "
         "uncorrected. P-values in words are corrected after Holm over all languages and calibrations, because a "

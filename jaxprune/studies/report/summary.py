@@ -7,18 +7,19 @@ from typing import Any
 
 from jaxprune.studies.analyses import read_analyses
 from jaxprune.studies.caveats import caveats, state
-from jaxprune.studies.comparisons import Comparison, Shares, compare_all, spread_among
+from jaxprune.studies.comparisons import Comparison, compare_all
 from jaxprune.studies.criterion import baselines, criterion_for
 from jaxprune.studies.decision import Decision, decide
 from jaxprune.studies.empty_generations import empty_generations
 from jaxprune.studies.estimates import estimate
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.for_all import ForAll, for_all
-from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting, read_measured
+from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting, Shares, read_measured
 from jaxprune.studies.published import Finding, published_findings
 from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import PointResult, StudyResults
 from jaxprune.studies.snr_numbers import energy, median_token
+from jaxprune.studies.spreads import spread_of
 
 FORMAT = 1
 
@@ -145,7 +146,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
                     "mixture": dict(measured.mixtures[name]),
                     "seeds": sorted(cell.points),
                     "languages": {
-                        language: _values(measured, language, of, cells) for language, of in cell.scores.items()
+                        language: _values(measured, language, of, setting) for language, of in cell.scores.items()
                     },
                     "snr": _snr(cells, name, measured.languages),
                     "seconds": cell.average("seconds", "prune"),
@@ -230,20 +231,20 @@ def _comparison(found: Comparison) -> dict[str, Any]:
 
 
 def _values(
-    measured: Measured, language: str, shares: Shares, cells: Mapping[str, Cell] | None = None
+    measured: Measured, language: str, shares: Shares, setting: Setting | None = None
 ) -> dict[str, dict[str, Any]]:
     """Returns the levels of a model in a language by source.
 
     Args:
-      cells: of the setting; None for the dense model, which has no seeds.
+      setting: of the model; None for the dense one, which has no seeds.
     """
     values: dict[str, dict[str, Any]] = {}
     for source in shares:
         measure = measured.measure(source)
         assert measure is not None
-        among = (cell.scores.get(language, {}) for cell in (cells or {}).values())
         shown_as = measured.reference(language, source) or shares[source]
-        found = estimate(measure, shares, shown_as, spread_among(among, measure))
+        spread = None if setting is None else spread_of(measured, setting, measure, language)
+        found = estimate(measure, shares, shown_as, spread)
         values[source] = {
             "mean": found.value,
             "interval": found.interval and list(found.interval),

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from jaxprune.evaluation.seeds import Spread
+from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.studies import wording
-from jaxprune.studies.comparisons import Shares, spread_among
 from jaxprune.studies.empty_generations import empty_generations
 from jaxprune.studies.estimates import estimate
 from jaxprune.studies.findings import unit
 from jaxprune.studies.grid import DENSE
-from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting, number_at
+from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting, Shares, number_at
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING, Table
 from jaxprune.studies.snr_numbers import Ratio, energy, median_token, without_interval
+from jaxprune.studies.spreads import spread_of
 
 
 def tables(summary: Summary) -> list[Table]:
@@ -65,7 +65,7 @@ def _values(summary: Summary, setting: Setting | None, measure: Measure) -> Tabl
     columns: list[list[str]] = []
     for language in languages:
         models = [cell.scores.get(language, {}) for cell in cells.values()]
-        spread = spread_among(models, measure)
+        spread = None if setting is None else spread_of(measured, setting, measure, language)
         levels = [(measured.dense[language], None), *((shares, spread) for shares in models)]
         columns.append([_level(measured, measure, language, *level) for level in levels])
     rows = [list(row) for row in zip(["(dense)", *cells], *columns, strict=True)]
