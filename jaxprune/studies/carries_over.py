@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from jaxprune.studies import wording
 from jaxprune.studies.comparisons import Comparison
-from jaxprune.studies.findings import unit
+from jaxprune.studies.findings import in_words, unit
 from jaxprune.studies.floors import WORTH_HAVING, room
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.measured import PERPLEXITY, Measured, Setting
@@ -26,7 +26,7 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
         yield Finding(claim, "cannot be judged", "No task was measured.")
     gains = {one.case for one in own_against_english(comparisons, measured, PERPLEXITY) if one.is_better}
     for measure in abilities:
-        claim = f"What the target language gains in perplexity does not carry over to {measure.ability} tasks."
+        claim = f"What the target language gains in perplexity does not carry over to {in_words(measure)}."
         of_tasks = own_against_english(comparisons, measured, measure.name)
         both = [one for one in of_tasks if one.case in gains]
         if not both:
@@ -47,9 +47,9 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
         if left_out:
             evidence += f"In the other {len(kept)}, "
         evidence += (
-            f"the tasks are measurably better in {better} and measurably worse in {worse} (Holm over "
-            f"{wording.count(len(of_tasks), 'comparison')}); a gain of {WORTH_HAVING} points is ruled out (95 %) in "
-            f"{len(excluded)}, and {len(kept) - better - len(excluded)} are open."
+            f"{in_words(measure)} {'are' if measure.is_pooled else 'is'} measurably better in {better} and measurably "
+            f"worse in {worse} (Holm over {wording.count(len(of_tasks), 'comparison')}); a gain of {WORTH_HAVING} "
+            f"points is ruled out (95 %) in {len(excluded)}, and {len(kept) - better - len(excluded)} are open."
         )
         if better > len(kept) / 2:
             evidence += " It does carry over here: that is the opposite of the claim."

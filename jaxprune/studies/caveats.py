@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from jaxprune.studies import wording
+from jaxprune.studies.above_dense import above_dense
 from jaxprune.studies.config import StudyConfig
 from jaxprune.studies.empty_generations import empty_generations, sentences
 from jaxprune.studies.floors import WORTH_HAVING, room
@@ -155,11 +156,12 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
         "modelling are told apart."
     )
     yield from _abilities(measured)
+    yield from above_dense(measured)
     yield from _peaks(measured)
     yield (
         "Points share what they have in common: a point that found statistics or a beginning done took less time for "
-        "it, so "
-        "times of single calibrations are rough."
+        "it, and the first of a process compiled for the others: differences between times are of that order, and no "
+        "cost of a language."
     )
     yield (
         "A pruned model is stored as large as the dense one and runs as fast on ordinary hardware: zeros are stored "
@@ -173,7 +175,10 @@ def _peaks(measured: Measured) -> Iterator[str]:
     if any(point.result.get("peak_bytes") for point in points):
         of_process = any(point.result.get("peak_of") == "process" for point in points)
         since = "since it began, other points among it" if of_process else "while it did the point, all stages together"
-        yield f"Peak memory is what the process held on the host {since}; another machine or mesh has another."
+        yield (
+            f"Peak memory is what the process held on the host {since}; another machine or mesh has another. It is "
+            "called a cost only where the least of a calibration's seeds is above the most of English calibration's."
+        )
 
 
 def _missing_data(study: StudyResults, measured: Measured) -> Iterator[str]:

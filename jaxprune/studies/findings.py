@@ -92,6 +92,11 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
     )
 
 
+def in_words(measure: Measure) -> str:
+    """Returns ``perplexity``, ``knowledge tasks``, or of a single task its name."""
+    return f"{measure.ability} tasks" if measure.is_pooled else measure.name
+
+
 def headline_measures(measured: Measured) -> list[Measure]:
     """Returns what is told apart: language modelling, then each ability once, over all of its tasks."""
     pooled = {measure.ability for measure in measured.measures if measure.is_pooled}
@@ -99,6 +104,18 @@ def headline_measures(measured: Measured) -> list[Measure]:
 
 
 def _headline(decision: Decision) -> str:
+    better = [of for of in decision.passed_over if of.p_best < ALPHA]
+    if not better:
+        return _advice(decision)
+    # The targets decide here against what is measurably better, which a person may want to decide anew: English, above
+    # all, holds by definition whatever asks that nobody lose against English.
+    return (
+        f"the targets decide: {_advice(decision)}; without them, calibrate on {better[0].calibration}, which loses "
+        f"measurably less by the criterion ({better[0].loss.value:.2f} against {decision.best.loss.value:.2f})"
+    )
+
+
+def _advice(decision: Decision) -> str:
     best, english = decision.best, decision.english
     if not best.holds_targets:
         return f"{_none_holds(decision)}; by the criterion least is lost with {_least(decision)}"
@@ -169,7 +186,7 @@ def _passed_over(decision: Decision) -> str:
 
 
 def _effect(measured: Measured, decision: Decision, measure: Measure, found: Comparison | None) -> str:
-    subject = "perplexity" if measure.name == PERPLEXITY else f"{measure.ability} tasks"
+    subject = in_words(measure)
     if found is not None:
         factor = unit(measured, measure, decision.language)
         size, interval = wording.change(measure, found.difference, factor)

@@ -115,15 +115,18 @@ class Cell:
     points: Mapping[int, PointResult]
     scores: Sources
 
+    def every(self, *path: str) -> list[float]:
+        """Returns a number in the points' results, of those that have it."""
+        return [value for point in self.points.values() if (value := number_at(point.result, path)) is not None]
+
     def average(self, *path: str) -> float | None:
-        """Returns the mean over the points of a number in their results, of those that have it; None if none has."""
-        found = [value for point in self.points.values() if (value := number_at(point.result, path)) is not None]
+        """Returns its mean; None if none has it."""
+        found = self.every(*path)
         return float(np.mean(found)) if found else None
 
     def largest(self, *path: str) -> float | None:
-        """Returns the largest of a number in the points' results; None if none has it."""
-        found = [value for point in self.points.values() if (value := number_at(point.result, path)) is not None]
-        return max(found, default=None)
+        """Returns the largest; None if none has it."""
+        return max(self.every(*path), default=None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -85,11 +85,11 @@ def _highest_snr(measured: Measured, english: str | None) -> Finding:
         own = name_settings(case for case in other if case.is_own_best)
         not_own = name_cases(case for case in other if not case.is_own_best)
         told.append(
-            "By the energy of all tokens, which a few of them dominate, it is otherwise: "
+            "By the energy of all tokens of all blocks together, which a few tokens dominate, it is otherwise: "
             + "; ".join(filter(None, [own and f"best for {own}", not_own and f"not for {not_own}"]))
         )
     elif by_energy:
-        told.append("By the energy of all tokens it is so in the same cases")
+        told.append("By the energy of all tokens of all blocks together it is so in the same cases")
     cells = [cell for of_setting in measured.cells.values() for cell in of_setting.values()]
     if not any(median_token_scores(cell, language) for cell in cells for language in measured.languages):
         told.append("One window, or windows that were not kept one by one, do not say how certain that is")
@@ -100,7 +100,7 @@ def _highest_snr(measured: Measured, english: str | None) -> Finding:
             f"Against English, {sum(gain > 0 for gain in certain)} of {len(gains)} are measurably higher and "
             f"{sum(gain < 0 for gain in certain)} measurably lower (by the median token; Holm over these {len(gains)})"
         )
-    return _best_for_itself(claim, by_median, told, by="By the median token")
+    return _best_for_itself(claim, by_median, told, by="By the median token, mean over blocks")
 
 
 def _snr_against_english(

@@ -45,7 +45,8 @@ def subspace_findings(result: Mapping[str, Any]) -> tuple[Finding, ...]:
         )
         for sign in (1, -1)
     )
-    after = statistics.fmean(statistics.fmean(lags.values()) for lags in known.values())
+    means = [statistics.fmean(lags.values()) for lags in known.values()]
+    after = statistics.fmean(means)
     before = statistics.fmean(statistics.fmean(early[label].values()) for label in known)
     by_direction = [
         is_specific_hit_more(block, result["hidden_size"])
@@ -54,9 +55,9 @@ def subspace_findings(result: Mapping[str, Any]) -> tuple[Finding, ...]:
     ]
     agnostic_first = sum(found is False for found in by_direction)
     evidence = (
-        f"In the later half of the blocks the signal-to-noise ratio of the agnostic part is below that of the specific "
-        f"part by {wording.signed(after)} dB on average (in the earlier half by "
-        f"{wording.signed(before)} dB), measurably so in {shown} of {wording.count(len(known), 'pruning')}, and "
+        f"In the later half of the blocks the signal-to-noise ratio of the agnostic part is {_below(after)} that of "
+        f"the specific part on average ({_below(min(means))} to {_below(max(means))} in single prunings; in the "
+        f"earlier half {_below(before)}), measurably so in {shown} of {wording.count(len(known), 'pruning')}, and "
         f"measurably the other way in {opposite} (sign test over {len(result['languages'])} languages, Holm over "
         f"prunings). That is of what each part holds. Direction by direction the agnostic part is disturbed more in "
         f"{agnostic_first} of {wording.count(len(by_direction), 'such block')}."
@@ -68,6 +69,11 @@ def _verdict(shown: int, total: int, is_so_by_direction: bool) -> Verdict:
     if not shown:
         return "not shown"
     return "shown" if shown >= _MOST * total and is_so_by_direction else "partly shown"
+
+
+def _below(lag: float) -> str:
+    """Returns ``6.2 dB below``."""
+    return f"{abs(lag):.1f} dB {'below' if lag >= 0 else 'above'}"
 
 
 def _sign_test(lags: Mapping[str, float], sign: int) -> float:

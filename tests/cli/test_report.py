@@ -65,7 +65,7 @@ def test_the_answer_is_what_was_planted(reported):
     assert re.match(
         r"For German: calibrate on de(\+en)?: perplexity [\d.]+ against [\d.]+ with English \(\u22122\d %, 95 % "
         r"interval "
-        r"\u2212\d+ to \u2212\d+ %, p [<=] [\d.]+ after Holm\); knowledge tasks: no measurable difference \(",
+        r"\u2212\d+ to \u2212\d+ %, p [<=] [\d.]+ after Holm\); exams: no measurable difference \(",
         texts["de"],
     )
     assert "costs nothing more" in texts["de"]

@@ -112,12 +112,12 @@ def test_what_is_found_rests_on_the_median_and_names_where_energies_disagree(tmp
     found = evidence(made, tmp_path / "out")
     assert found.verdict == "shown"
     assert found.evidence.startswith(
-        "By the median token, best among single languages in 4 of 4 cases (by chance in 1.0)."
+        "By the median token, mean over blocks, best among single languages in 4 of 4 cases (by chance in 1.0)."
     )
     assert (
-        "By the energy of all tokens, which a few of them dominate, it is otherwise: not for German (wanda 0.5: "
-        in (found.evidence)
-    )
+        "By the energy of all tokens of all blocks together, which a few tokens dominate, it is otherwise: not for "
+        "German (wanda 0.5: "
+    ) in found.evidence
     assert "Against English, 3 of 3 are measurably higher and 0 measurably lower" in found.evidence
 
 
@@ -138,7 +138,10 @@ def test_energies_that_are_best_alone_show_nothing(tmp_path):
 
 def test_agreement_is_said_too_and_older_studies_say_what_they_lack(tmp_path):
     made = study()
-    assert "By the energy of all tokens it is so in the same cases." in evidence(made, tmp_path / "new").evidence
+    assert (
+        "By the energy of all tokens of all blocks together it is so in the same cases."
+        in evidence(made, tmp_path / "new").evidence
+    )
     forget_windows(made)
     told = evidence(made, tmp_path / "old").evidence
     assert "windows that were not kept one by one, do not say how certain that is" in told

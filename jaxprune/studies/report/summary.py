@@ -84,7 +84,7 @@ def summarise(study: StudyResults) -> Summary:
         comparisons=comparisons,
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
-        for_all=for_all(decisions),
+        for_all=for_all(measured, decisions),
         # Of no point at all not even that it cannot be judged.
         findings=(
             *(published_findings(measured, comparisons) if measured.cells else ()),
@@ -122,7 +122,15 @@ def as_json(summary: Summary) -> dict[str, Any]:
             for given, decision in zip(summary.answers, summary.decisions, strict=True)
         ],
         "for_all": [
-            {**_of(of.setting), "languages": list(of.languages), "losses": dict(of.losses), "text": of.text}
+            {
+                **_of(of.setting),
+                "languages": list(of.languages),
+                "losses": dict(of.losses),
+                "against": of.other,
+                "less": None if of.less is None else of.less[0],
+                "interval": None if of.less is None else list(of.less[1]),
+                "text": of.text,
+            }
             for of in summary.for_all
         ],
         "undecided": [
