@@ -171,3 +171,46 @@ def test_what_all_find_wrong_by_themselves_ends_all_with_status_2(inputs):
     assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
     for process in (0, 1):
         assert "that 5 divides" in " ".join((logs / f"{process}.err").read_text().split())
+
+
+@pytest.fixture(scope="module")
+def items(inputs):
+    """Choices and prompts, as many as no number of devices divides."""
+    rng = np.random.default_rng(0)
+    words = ["der", "die", "und", "größer", "ist", "nicht", "ein", "Haus"]
+
+    def text(length):
+        return " ".join(rng.choice(words, length))
+
+    choices = [
+        {"context": text(3 + i), "choices": [text(1 + j) for j in range(3)], "answer": i % 3, "language": "de"}
+        for i in range(7)
+    ]
+    prompts = [{"prompt": text(4), "reference": text(3), "language": "de", "max_new_tokens": 5} for _ in range(3)]
+    for name, records in (("choices", choices), ("prompts", prompts)):
+        lines = [json.dumps({"id": str(index), **record}) for index, record in enumerate(records)]
+        (inputs / f"{name}.jsonl").write_text("\n".join(lines))
+    return f"file:{inputs / 'choices.jsonl'},file:{inputs / 'prompts.jsonl'}"
+
+
+@pytest.mark.parametrize("mesh", ["data=4", pytest.param("data=2,model=2", marks=pytest.mark.slow)])
+def test_two_processes_score_tasks_as_one_does(inputs, items, capsys, mesh):
+    def asked(written, mesh):
+        return ["evaluate", str(inputs / "dense"), "--tasks", items, "--languages", "de", "--mesh", mesh, "--json",
+                "--items", str(inputs / written)]  # fmt: skip
+
+    logs = inputs / f"logs-tasks-{mesh}"
+    two = multiprocess.start(asked(f"two-{mesh}.jsonl", mesh), processes=2, devices=2, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [0, 0]
+    alone = run(capsys, *asked(f"alone-{mesh}.jsonl", "data=1"))
+    assert alone.status == 0, alone.err
+    assert json.loads((logs / "0.out").read_text())["tasks"] == json.loads(alone.out)["tasks"]
+    assert (logs / "1.out").read_text() == ""
+    written = [
+        [json.loads(line) for line in (inputs / f"{who}-{mesh}.jsonl").read_text().splitlines()]
+        for who in ("two", "alone")
+    ]
+    assert len(written[0]) == len(written[1]) == 10
+    for of_two, of_one in zip(*written, strict=True):
+        np.testing.assert_allclose(of_two.pop("nats", []), of_one.pop("nats", []), rtol=1e-5)
+        assert of_two == of_one
