@@ -34,9 +34,10 @@ def command(
     1% of all neurons are chosen, those of lowest LAPE that are active enough, whatever the text. Beside it stands how
     many are lower than any other neuron gets when windows are divided among the languages at random (in 95 of 100
     divisions), about how many that would be by chance, and the p-value of the lowest. 1000 tokens of each language are
-    needed at least, so that a probability has a standard error of 1.6% or less; a hundred times as many make a study.
-    With --silence, neurons are chosen on every other window and silenced on the rest, so 1000 tokens of each half are
-    needed, and the neurons silenced are not those that all windows choose.
+    needed at least, so that a probability has a standard error of 1.6% or less; how far two halves of the text choose
+    the same neurons is told, and shows whether the text was enough. With --silence, neurons are chosen on every other
+    window and silenced on the rest, so 1000 tokens of each half are needed, and the neurons silenced are not those that
+    all windows choose.
 
     [bold]Example:[/]  jaxprune analyze neurons sample:gemma3-270m gemma3-de --texts sample --languages de,en,sw
     --length 512 --out neurons

@@ -4,9 +4,8 @@ Changes of perplexity are in matplotlib's PuOr, orange above and purple below ze
 apart too.
 """
 
-import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,8 @@ def neuron_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
     """Returns the figures of what ``analyze_neurons`` returned.
 
     ``neurons-by-block``: how many neurons each language has in each block, a panel a model. ``lape``: the
-    distributions of LAPE. ``silencing-MODEL``, if that was measured: languages silenced by languages evaluated.
+    distribution of LAPE, and its shifts. ``silencing-MODEL``, if that was measured: languages silenced by languages
+    evaluated.
     """
     figures = [
         NamedFigure(
@@ -46,7 +46,9 @@ def neuron_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             "lape",
             lape_figure(result),
             "Distribution of LAPE, the entropy over languages of how often a neuron is active: left are those that "
-            "serve few languages, right those that serve all alike.",
+            "serve few languages, right those that serve all alike; and by how many percentage points more neurons of "
+            "other models lie below each value: above zero they serve languages less evenly. The distance is the "
+            "largest such shift, as a fraction.",
         ),
     ]
     silencing = result["silencing"] or {}
@@ -93,39 +95,54 @@ def blocks_figure(result: Mapping[str, Any]) -> Any:
 
 
 def lape_figure(result: Mapping[str, Any]) -> Any:
-    """Returns the figure of the distribution of LAPE in each model, its rare low values on a scale of their own."""
+    """Returns the figure of the distribution of LAPE in the first model, and of how those of others are shifted.
+
+    The shift is how many more neurons lie below, in points of those that are ever active: a line that stays above zero
+    is of neurons that serve languages less evenly, and how far it goes is the distance (Kolmogorov and Smirnov's, which
+    counts between the bins' edges as well).
+    """
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    edges = result["lape"]["edges"]
-    centres = [(low + high) / 2 for low, high in itertools.pairwise(edges)]
+    first, *others = result["neurons"]
+    edges = np.asarray(result["lape"]["edges"])
+    figure = Figure(figsize=(9.6, 5.6 if others else 3.2), layout="constrained")
+    panels = figure.subplots(2 if others else 1, 1, sharex=True, squeeze=False)[:, 0]
     styles = line_styles(calibration_of(list(result["neurons"])))
-    for index, (label, of_model) in enumerate(result["neurons"].items()):
-        counts = np.asarray(of_model["lape"]["histogram"], float)
-        shift = of_model["against_first"]
-        distance = None if shift is None else shift["lape_distance"]
-        shares = 100 * counts / max(counts.sum(), 1.0)
-        # The outer bins reach their edges; marks of lines that run together stand beside each other.
-        axes.plot(
-            [edges[0], *centres, edges[-1]],
-            [shares[0], *shares, shares[-1]],
-            drawstyle="steps-mid",
+    shares = {label: _shares(of["lape"]["histogram"]) for label, of in result["neurons"].items()}
+    panels[0].stairs(shares[first], edges, color=styles[first].colour, linewidth=1.6, label=first)
+    panels[0].set_yscale("log")
+    # A whole power of ten above one bin with all neurons would be more of them than there are.
+    panels[0].set_ylim(top=min(panels[0].get_ylim()[1], 100.0))
+    panels[0].set_xlim(0.0, edges[-1])
+    panels[0].set_ylabel("neurons that are\never active (%)")
+    panels[0].set_title(f"How evenly neurons serve the languages in {first}", fontsize=10, loc="left")
+    for index, label in enumerate(others):
+        shift = result["neurons"][label]["against_first"]["lape_distance"]
+        # Marks of lines that run together stand beside each other.
+        panels[1].plot(
+            edges,
+            np.concatenate([[0.0], np.cumsum(shares[label] - shares[first])]),
             markevery=(1 + index, len(styles)),
-            label=label if distance is None else f"{label} (distance {distance:.3f})",
+            label=label if shift is None else f"{label} (distance {shift:.3f})",
             **styles[label].line,
         )
-    axes.set_yscale("log")
-    # A whole power of ten above one bin with all neurons would be more of them than there are.
-    axes.set_ylim(top=min(axes.get_ylim()[1], 100.0))
-    axes.set_xlim(0.0, edges[-1])
-    axes.set_xlabel("LAPE (nats; 0: active in one language only, right edge: in all alike)")
-    axes.set_ylabel("neurons that are ever active (%)")
-    axes.grid(alpha=0.3)
-    axes.set_title("How evenly neurons serve the languages, in each model", fontsize=10, loc="left")
-    figure.legend(frameon=False, fontsize=9, loc="outside right upper")
+    if others:
+        panels[1].axhline(0.0, color=styles[first].colour, linewidth=1.0)
+        panels[1].set_ylabel("more neurons below\n(percentage points)")
+        panels[1].set_title(f"Shift against {first}: above zero, less evenly", fontsize=10, loc="left")
+    panels[-1].set_xlabel("LAPE (nats; 0: active in one language only, right edge: in all alike)")
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    if others:
+        figure.legend(*panels[1].get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside right upper")
     return figure
+
+
+def _shares(histogram: Sequence[int]) -> np.ndarray:
+    """Returns percentages of the sum."""
+    counts = np.asarray(histogram, np.float64)
+    return 100 * counts / max(counts.sum(), 1.0)
 
 
 def largest_change(silencing: Mapping[str, Any]) -> float:

@@ -49,9 +49,11 @@ def subspace_findings(result: Mapping[str, Any]) -> tuple[Finding, ...]:
     after = statistics.fmean(means)
     before = statistics.fmean(statistics.fmean(early[label].values()) for label in known)
     by_direction = [
-        is_specific_hit_more(block, result["hidden_size"])
+        is_specific_hit_more(block, first, result["hidden_size"])
         for of in prunings
-        for block in of["blocks"][len(of["blocks"]) // 2 :]
+        for block, first in list(zip(of["blocks"], result["models"][0]["blocks"], strict=True))[
+            len(of["blocks"]) // 2 :
+        ]
     ]
     agnostic_first = sum(found is False for found in by_direction)
     evidence = (

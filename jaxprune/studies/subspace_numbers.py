@@ -33,24 +33,31 @@ def snr_db(block: Block, part: str, languages: Sequence[str] | None = None) -> f
     return math.inf if None in values else statistics.fmean(values)
 
 
-def above_if_alike(block: Block, hidden_size: int) -> float | None:
+def above_if_alike(first: Block, hidden_size: int) -> float | None:
     """Returns by how many dB the specific part's ratio would exceed the agnostic's if all directions were hit alike.
 
     It has much energy in few directions. None where one of the parts has nothing.
+
+    Args:
+      first: the block of the first model, of whose energy and in whose split all ratios are.
     """
-    share, rank = mean(block["specific_share"]), block["rank"]
-    if not (0 < share < 1 and 0 < rank < hidden_size):
+    shares, rank = first["specific_share"].values(), first["rank"]
+    if not (all(0 < share < 1 for share in shares) and 0 < rank < hidden_size):
         return None
-    return 10 * math.log10(share / (1 - share) * (hidden_size - rank) / rank)
+    each = statistics.fmean(10 * math.log10(share / (1 - share)) for share in shares)
+    return each + 10 * math.log10((hidden_size - rank) / rank)
 
 
-def is_specific_hit_more(block: Block, hidden_size: int) -> bool | None:
+def is_specific_hit_more(block: Block, first: Block, hidden_size: int) -> bool | None:
     """Returns whether the specific part is disturbed more than the agnostic one, direction by direction.
 
     None if that cannot be said: nothing changed, or one of the parts has nothing.
+
+    Args:
+      first: as ``above_if_alike`` takes it.
     """
     agnostic, specific = (snr_db(block, part) for part in ("agnostic", "specific"))
-    expected = above_if_alike(block, hidden_size)
+    expected = above_if_alike(first, hidden_size)
     if agnostic is None or specific is None or expected is None or not math.isfinite(agnostic - specific):
         return None
     return specific - agnostic < expected

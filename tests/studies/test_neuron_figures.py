@@ -79,32 +79,48 @@ def test_a_panel_a_model_and_a_cell_for_each_language_and_block(result):
     assert "of 200" in bar.get_ylabel()
 
 
-def test_shares_of_the_histogram_add_up_to_all(result):
+def test_the_first_models_shares_add_up_to_all_and_the_shift_goes_as_far_as_the_distance(result):
     figure = lape_figure(result)
-    (axes,) = figure.axes
-    distance = result["neurons"]["org/pruned"]["against_first"]["lape_distance"]
-    assert [line.get_label() for line in axes.lines] == ["dense", f"org/pruned (distance {distance:.3f})"]
+    above, below = figure.axes
     edges = np.array(result["lape"]["edges"])
-    for line in axes.lines:
-        # The first and the last bin reach their edges.
-        assert line.get_ydata()[1:-1].sum() == pytest.approx(100)
-        np.testing.assert_allclose(line.get_xdata()[1:-1], edges[:-1] + np.diff(edges) / 2)
-        assert line.get_xdata()[[0, -1]].tolist() == [edges[0], edges[-1]]
-        assert line.get_drawstyle() == "steps-mid"
-    assert axes.get_ylim()[1] <= 100
-    dense, pruned = axes.lines
-    assert dense.get_linewidth() > 1.5 * pruned.get_linewidth()
+    [stairs] = above.patches
+    shares, drawn_edges, _ = stairs.get_data()
+    np.testing.assert_array_equal(drawn_edges, edges)
+    assert shares.sum() == pytest.approx(100)
+    assert above.get_ylim()[1] <= 100
+    distance = result["neurons"]["org/pruned"]["against_first"]["lape_distance"]
+    line, zero = below.lines
+    assert line.get_label() == f"org/pruned (distance {distance:.3f})"
+    assert zero.get_ydata() == [0, 0]
+    pruned = np.array(result["neurons"]["org/pruned"]["lape"]["histogram"])
+    dense = np.array(result["neurons"]["dense"]["lape"]["histogram"])
+    for index in (0, 5, len(pruned)):
+        more = pruned[:index].sum() / pruned.sum() - dense[:index].sum() / dense.sum()
+        assert line.get_ydata()[index] == pytest.approx(100 * more, abs=1e-9)
+    # Between the edges it may go a little further: by less than any bin holds.
+    largest_bin = max((pruned / pruned.sum()).max(), (dense / dense.sum()).max())
+    furthest = np.abs(line.get_ydata()).max() / 100
+    assert distance - largest_bin < furthest <= distance + 1e-9
+    assert "nats" in below.get_xlabel()
+    assert "%" in above.get_ylabel()
+    assert "percentage points" in below.get_ylabel()
+    assert len(figure.legends) == 1
+
+
+def test_of_one_model_there_is_no_shift(result):
+    figure = lape_figure({**result, "neurons": {"dense": result["neurons"]["dense"]}})
+    (axes,) = figure.axes
     assert "nats" in axes.get_xlabel()
-    assert "%" in axes.get_ylabel()
+    assert not figure.legends
 
 
 def test_a_bin_with_all_neurons_ends_at_a_hundred_percent(result):
     found = json.loads(json.dumps(result))
     for of in found["neurons"].values():
         of["lape"]["histogram"] = [0] * (len(of["lape"]["histogram"]) - 1) + [200]
-    (axes,) = lape_figure(found).axes
-    assert axes.get_ylim()[1] == 100
-    assert max(axes.lines[0].get_ydata()) == 100
+    above, below = lape_figure(found).axes
+    assert above.get_ylim()[1] == 100
+    assert not below.lines[0].get_ydata().any()
 
 
 def test_changes_stand_in_their_cells_and_sure_ones_are_bold(result):

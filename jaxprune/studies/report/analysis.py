@@ -122,11 +122,13 @@ def _section(of: Told) -> Section:
 def _source(kind: str, result: Mapping[str, Any]) -> str:
     if kind == MASKS:
         return f"Prunings{_in_common(result['runs'])}: {', '.join(run['label'] for run in result['runs'])}."
+    dtype = result.get("compute_dtype")
     pruned = [model["pruned"] for model in result["models"] if model["pruned"] is not None]
     tokens = {code: of["tokens"] if kind == NEURONS else result["tokens"][code] for code, of in _languages(result)}
     return (
         f"Models{_in_common(pruned)}: {', '.join(model['label'] for model in result['models'])}. "
         f"Text: {result['texts']}, {min(tokens.values()):,} tokens or more of each of {', '.join(tokens)}."
+        f"{f' Forward passes in {dtype}.' if dtype else ''}"
     )
 
 

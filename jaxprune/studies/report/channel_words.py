@@ -41,11 +41,10 @@ def _projections(result: Mapping[str, Any]) -> str:
 def _hidden(result: Mapping[str, Any]) -> str:
     often = []
     for method, (times, runs) in hidden_by_method(result).items():
-        common = [
-            f"{channel} ({number} of {runs})" for channel, number in times.most_common(_MOST) if number > runs / 2
-        ]
+        common = [f"{channel} ({number} of {runs})" for channel, number in times.most_common() if number > runs / 2]
         if runs > 1 and common:
-            often.append(f"{method} {wording.names(common)}")
+            more = [f"{len(common) - _MOST} more"] if len(common) > _MOST else []
+            often.append(f"{method} {wording.names([*common[:_MOST], *more])}")
     if not often:
         return ""
     hidden = [zeros["hidden_channels"] for zeros in result["zeros"].values()]

@@ -134,11 +134,11 @@ def _parts(result: Mapping[str, Any]) -> str:
     """Returns how much of either part is disturbed: of what it holds, and for each direction."""
     found: list[tuple[float, float, float]] = []
     width = result["hidden_size"]
-    others = result["models"][1:]
-    blocks = [block for model in others for block in model["blocks"]]
-    for block in blocks:
+    first, *others = result["models"]
+    blocks = [pair for model in others for pair in zip(model["blocks"], first["blocks"], strict=True)]
+    for block, of_first in blocks:
         agnostic, specific = (snr_db(block, part) for part in _SPLIT)
-        alike = above_if_alike(block, width)
+        alike = above_if_alike(of_first, width)
         if _is_finite(agnostic) and _is_finite(specific) and alike is not None:
             found.append((agnostic, specific, alike))
     if not found:
