@@ -8,7 +8,9 @@ Shapes: K models, L languages, D hidden size, N sentences of each language.
 
 import dataclasses
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -30,6 +32,7 @@ class Change:
       shared_angle: in degrees, between what all languages have in common.
       snr_db: by language, signal-to-noise ratio of the hidden states and of their parts, as the first model's split
         cuts them; infinite where nothing changed.
+      centred_snr_db: the same of what is left when each model's states lose the mean over all its languages.
       alignment: by language, centred kernel alignment over tokens; None where a model's states do not vary.
     """
 
@@ -37,6 +40,7 @@ class Change:
     squared_cosine: float | None
     shared_angle: float
     snr_db: dict[str, dict[str, float]]
+    centred_snr_db: dict[str, dict[str, float]]
     alignment: dict[str, float | None]
 
 
@@ -50,6 +54,9 @@ class BlockSubspaces:
       stability_angles: their principal angles in degrees, smallest first.
       energy: by language, mean squared length of a hidden state.
       specific_share: by language, how much of that lies in the language-specific subspace.
+      common_share: how much of the energy of either part, over all languages, is a mean that they have in common. Along
+        the directions in which languages differ that mean is as long as it happens to be: LSAR's shared vector is
+        orthogonal to them, and is not the mean.
       change: against the first model; None for itself.
       sentences: None without.
     """
@@ -59,6 +66,7 @@ class BlockSubspaces:
     stability_angles: tuple[float, ...] | None
     energy: dict[str, float]
     specific_share: dict[str, float]
+    common_share: dict[str, float]
     change: Change | None
     sentences: SentenceChecks | None
 
@@ -87,6 +95,8 @@ def measure_block(
     energy: list[dict[str, float]] = [{} for _ in sweeps]
     share: list[dict[str, float]] = [{} for _ in sweeps]
     ratios: list[dict[str, dict[str, float]]] = [{} for _ in sweeps]
+    centred: list[dict[str, dict[str, float]]] = [{} for _ in sweeps]
+    centres = [np.mean(list(of.values()), axis=0) for of in means]
     alignment: list[dict[str, float | None]] = [{} for _ in sweeps]
     together = zip(*(sweep.states() for sweep in sweeps), strict=True)
     for language, batches in itertools.groupby(together, key=lambda states: states[0][0].language):
@@ -103,7 +113,16 @@ def measure_block(
             whole, specific = moments.energy(k)
             energy[k][language], share[k][language] = whole, specific / whole if whole else 0.0
             if k:
-                alignment[k][language], ratios[k][language] = aligned[k], _ratios(*moments.distortion(k))
+                parts = moments.distortion(k)
+                alignment[k][language], ratios[k][language] = aligned[k], _ratios(*parts)
+                lost = _Lost(
+                    moments.count,
+                    means[0][language],
+                    centres[0],
+                    means[0][language] - means[k][language],
+                    centres[0] - centres[k],
+                )
+                centred[k][language] = _ratios(lost.of(parts[0]), lost.along(splits[0].specific_DR).of(parts[1]))
     return [
         BlockSubspaces(
             split.rank,
@@ -111,7 +130,8 @@ def measure_block(
             None if halves[k] is None else tuple(principal_angles(*halves[k]).tolist()),
             energy[k],
             share[k],
-            _change(splits[0], split, ratios[k], alignment[k]) if k else None,
+            _common_share(centres[k], split, energy[k], share[k]),
+            _change(splits[0], split, ratios[k], centred[k], alignment[k]) if k else None,
             check_sentences(sentences[k], split) if sentences else None,
         )
         for k, split in enumerate(splits)
@@ -147,13 +167,58 @@ def _ratios(whole: Distortion, specific: Distortion) -> dict[str, float]:
     return {part: of.snr_db for part, of in zip(PARTS, (whole, rest, specific), strict=True)}
 
 
+class _Lost(NamedTuple):
+    """What the squares of a language lose when all states lose the mean over languages, and changes the mean change.
+
+    Attributes:
+      count: tokens.
+      mean_D: of the language, in the first model.
+      centre_D: over languages.
+      change_D: of the language's mean.
+      centre_change_D: of the mean over languages.
+    """
+
+    count: int
+    mean_D: Float64[np.ndarray, " D"]
+    centre_D: Float64[np.ndarray, " D"]
+    change_D: Float64[np.ndarray, " D"]
+    centre_change_D: Float64[np.ndarray, " D"]
+
+    def along(self, directions_DR: Float64[np.ndarray, "D R"]) -> "_Lost":
+        """Returns the same of what lies along orthonormal directions."""
+        return _Lost(self.count, *(of @ directions_DR for of in self[1:]))
+
+    def of(self, found: Distortion) -> Distortion:
+        """Returns what is left: the sum of squares about another point than zero."""
+        signal = found.signal - self.count * float((2 * self.mean_D - self.centre_D) @ self.centre_D)
+        noise = found.noise - self.count * float((2 * self.change_D - self.centre_change_D) @ self.centre_change_D)
+        return Distortion(max(0.0, signal), max(0.0, noise), found.count)
+
+
+def _common_share(
+    centre_D: Float64[np.ndarray, " D"], split: Split, energy: Mapping[str, float], specific_share: Mapping[str, float]
+) -> dict[str, float]:
+    """Returns how much of the energy of either part is that of the mean over languages."""
+    whole = statistics.fmean(energy.values())
+    specific = statistics.fmean(energy[language] * specific_share[language] for language in energy)
+    common = float(np.square(centre_D @ split.specific_DR).sum())
+    rest = float(np.square(centre_D).sum()) - common
+    parts = {"agnostic": (rest, whole - specific), "specific": (common, specific)}
+    return {part: min(1.0, max(0.0, of) / total) if total > 0 else 0.0 for part, (of, total) in parts.items()}
+
+
 def _change(
-    first: Split, split: Split, ratios: dict[str, dict[str, float]], alignment: dict[str, float | None]
+    first: Split,
+    split: Split,
+    ratios: dict[str, dict[str, float]],
+    centred: dict[str, dict[str, float]],
+    alignment: dict[str, float | None],
 ) -> Change:
     return Change(
         angles=tuple(principal_angles(first, split).tolist()),
         squared_cosine=squared_cosines(first, split),
         shared_angle=angle_between(first.shared_D, split.shared_D),
         snr_db=ratios,
+        centred_snr_db=centred,
         alignment=alignment,
     )

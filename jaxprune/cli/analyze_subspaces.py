@@ -29,10 +29,11 @@ def command(
 ) -> None:
     """Split hidden states into what languages share and what tells them apart, before and after pruning.
 
-    After every block: the language-specific subspace (LSAR), and how much energy lies in it; the principal angles
-    between it and that of the first model, smallest to largest; signal-to-noise ratio in either part; centred kernel
-    alignment with the first model, and between languages over parallel sentences. As a check from outside, how well
-    each part finds a sentence's translation, and its language.
+    After every block: the language-specific subspace (LSAR), how much energy lies in it, and how much of that is a mean
+    common to all languages, which tells none of them apart; the principal angles between it and that of the first
+    model, smallest to largest; signal-to-noise ratio in either part; centred kernel alignment with the first model, and
+    between languages over parallel sentences. As a check from outside, how well each part finds a sentence's
+    translation, and its language.
 
     [bold]Example:[/]  jaxprune analyze subspaces sample:gemma3-270m compared/de compared/en --texts sample
     --languages de,en,sw,zh --length 512 --out subspaces
@@ -75,7 +76,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
     rank, width = result["rank"], result["hidden_size"]
     told = f"specific: {rank} of {width} directions, {rank / width:.1%}"
     for model in result["models"]:
-        columns = ["block", "specific share"]
+        columns = ["block", "specific share", "common\nto all"]
         if model["blocks"][0]["change"]:
             columns += ["subspace kept", "angles", "SNR agnostic (dB)", "SNR specific (dB)", "alignment\nwith first"]
         if model["blocks"][0]["sentences"]:
@@ -89,7 +90,8 @@ def tables(result: dict[str, Any]) -> list[Any]:
 def _cells(block: dict[str, Any]) -> list[str]:
     from jaxprune.studies import subspace_numbers as of
 
-    cells = [f"{of.mean(block['specific_share']):.1%}"]
+    common = of.common_share(block, "specific")
+    cells = [f"{of.mean(block['specific_share']):.1%}", "–" if common is None else f"{common:.0%}"]
     if block["change"]:
         cells += [_number(of.squared_cosine(block)), _angles(of.angle(block, 0), of.angle(block, -1))]
         for part in ("agnostic", "specific"):

@@ -126,10 +126,11 @@ def _plain(found: BlockSubspaces) -> dict[str, Any]:
     plain = dataclasses.asdict(found)
     if found.change is not None:
         # Infinite where nothing changed, for which JSON has no number.
-        plain["change"]["snr_db"] = {
-            language: {part: value if math.isfinite(value) else None for part, value in parts.items()}
-            for language, parts in found.change.snr_db.items()
-        }
+        for name in ("snr_db", "centred_snr_db"):
+            plain["change"][name] = {
+                language: {part: value if math.isfinite(value) else None for part, value in parts.items()}
+                for language, parts in plain["change"][name].items()
+            }
     if found.sentences is not None:
         plain["sentences"] = {
             "retrieval": found.sentences.retrieval,

@@ -18,6 +18,7 @@ from jaxprune.studies.model_words import first_model
 from jaxprune.studies.subspace_numbers import (
     Block,
     angle,
+    centred_snr_db,
     check,
     directions_share,
     halves_angle,
@@ -54,6 +55,7 @@ def subspace_figures(result: Mapping[str, Any]) -> list[NamedFigure]:
             _subspace_figure(models),
             _angles_figure(models),
             _snr_figure(models),
+            *_centred_snr_figure(models),
             with_first_on_average_figure(models),
             with_first_figure(models, languages),
         ]
@@ -104,14 +106,7 @@ def _angles_figure(models: Sequence[Any]) -> NamedFigure:
 
 
 def _snr_figure(models: Sequence[Any]) -> NamedFigure:
-    def ratio(block: Block, part: str) -> float | None:
-        value = snr_db(block, part)
-        return value if value is not None and math.isfinite(value) else None
-
-    panels = [
-        Panel(_PARTS[part], _lines(models[1:], functools.partial(ratio, part=part)))
-        for part in ("agnostic", "specific")
-    ]
+    panels = _ratio_panels(models, snr_db)
     first = first_model(models)
     title = f"How much either part is disturbed, against {first}"
     caption = (
@@ -122,6 +117,33 @@ def _snr_figure(models: Sequence[Any]) -> NamedFigure:
     if unchanged:
         caption += f" Nothing changed at all in {wording.names(unchanged)}, without a line."
     return NamedFigure("snr-by-part", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
+
+
+def _centred_snr_figure(models: Sequence[Any]) -> list[NamedFigure]:
+    """Returns the same less the mean over languages; nothing of analyses that have not kept it."""
+    panels = _ratio_panels(models, centred_snr_db)
+    if not any(value is not None for panel in panels for line in panel.lines.values() for value in line):
+        return []
+    first = first_model(models)
+    title = f"The same, less the mean that all languages share, against {first}"
+    caption = (
+        f"Signal-to-noise ratio of hidden states in either part of the split of {first} when each model's states lose "
+        "the mean over all languages, which can be most of what the specific part holds; mean over languages."
+    )
+    return [
+        NamedFigure("snr-by-part-centred", block_lines_figure(title, "signal-to-noise ratio (dB)", panels), caption)
+    ]
+
+
+def _ratio_panels(models: Sequence[Any], value: Callable[[Block, str], float | None]) -> list[Panel]:
+    def ratio(block: Block, part: str) -> float | None:
+        found = value(block, part)
+        return found if found is not None and math.isfinite(found) else None
+
+    return [
+        Panel(_PARTS[part], _lines(models[1:], functools.partial(ratio, part=part)))
+        for part in ("agnostic", "specific")
+    ]
 
 
 def _retrieval_figure(result: Mapping[str, Any]) -> NamedFigure:

@@ -26,9 +26,24 @@ def directions_share(block: Block, hidden_size: int) -> float:
 
 def snr_db(block: Block, part: str, languages: Sequence[str] | None = None) -> float | None:
     """Returns the mean ratio of a part over languages, or over some; infinite if one is; None for the first model."""
-    if block["change"] is None:
+    return _ratio(block, "snr_db", part, languages)
+
+
+def centred_snr_db(block: Block, part: str) -> float | None:
+    """Returns the same when states lose the mean over languages; None where an older analysis has not kept it."""
+    return _ratio(block, "centred_snr_db", part)
+
+
+def common_share(block: Block, part: str) -> float | None:
+    """Returns how much of a part's energy is a mean that all languages share; None where that was not kept."""
+    found = block.get("common_share")
+    return None if found is None else found[part]
+
+
+def _ratio(block: Block, kind: str, part: str, languages: Sequence[str] | None = None) -> float | None:
+    ratios = (block["change"] or {}).get(kind)
+    if ratios is None:
         return None
-    ratios = block["change"]["snr_db"]
     values = [ratios[language][part] for language in languages or ratios]
     return math.inf if None in values else statistics.fmean(values)
 

@@ -72,6 +72,12 @@ def debiased_alignment(x, y):
     return hsic(a, b) / np.sqrt(hsic(a, a) * hsic(b, b))
 
 
+def parts_of(specific_DR):
+    """Returns the projections on either part."""
+    specific_DD = specific_DR @ specific_DR.T
+    return {"agnostic": np.eye(len(specific_DD)) - specific_DD, "specific": specific_DD}
+
+
 @pytest.mark.parametrize("model_type", sorted(FAMILIES))
 def test_equals_numpy_in_float64_on_the_states_of_transformers(model_type):
     pair = make_pair(tiny_config(model_type), dtype=torch.float64)
@@ -91,7 +97,15 @@ def test_equals_numpy_in_float64_on_the_states_of_transformers(model_type):
                 assert of_model.energy[language] == pytest.approx(energy, rel=1e-4)
                 along = np.mean(np.sum((flat @ split.specific_DR) ** 2, axis=1))
                 assert of_model.specific_share[language] == pytest.approx(along / energy, rel=2e-3)
+            centre = np.mean([of.mean(axis=(0, 1)) for of in states.values()], axis=0)
+            every = np.concatenate([of.reshape(-1, of.shape[-1]) for of in states.values()])
+            weights = np.concatenate([np.full(of[..., 0].size, 1 / of[..., 0].size) for of in states.values()])
+            for part, project in parts_of(split.specific_DR).items():
+                energy = weights @ np.sum((every @ project) ** 2, axis=1) / len(states)
+                common = np.sum((centre @ project) ** 2) / energy
+                assert of_model.common_share[part] == pytest.approx(common, rel=5e-3)
         assert found[index][0].change is None
+        centres = [np.mean([of.mean(axis=(0, 1)) for of in states.values()], axis=0) for states in (was, now)]
         change = found[index][1].change
         cosines = np.linalg.svd(specific.T @ splits[1].specific_DR)[1]
         np.testing.assert_allclose(np.cos(np.radians(change.angles)), np.sort(cosines)[::-1], atol=2e-4)
@@ -102,8 +116,15 @@ def test_equals_numpy_in_float64_on_the_states_of_transformers(model_type):
             snr = change.snr_db[language]
             assert snr["whole"] == pytest.approx(decibels(a, b), abs=1e-3)
             assert snr["specific"] == pytest.approx(decibels(a @ specific, b @ specific), abs=0.02)
-            rest = np.eye(len(specific)) - specific @ specific.T
-            assert snr["agnostic"] == pytest.approx(decibels(a @ rest, b @ rest), abs=5e-3)
+            projections = parts_of(specific)
+            assert snr["agnostic"] == pytest.approx(
+                decibels(a @ projections["agnostic"], b @ projections["agnostic"]), abs=5e-3
+            )
+            a, b = a - centres[0], b - centres[1]
+            snr = change.centred_snr_db[language]
+            assert snr["whole"] == pytest.approx(decibels(a, b), abs=2e-3)
+            for part, project in projections.items():
+                assert snr[part] == pytest.approx(decibels(a @ project, b @ project), abs=0.03)
 
 
 @pytest.mark.parametrize("mesh", [{"data": 2, "model": 1}, {"data": 1, "model": 2}, {"data": 4, "model": 2}])
@@ -130,6 +151,7 @@ def test_a_model_against_itself_has_not_changed_at_all():
         assert same.change.shared_angle == 0
         for language in WINDOWS:
             assert set(same.change.snr_db[language].values()) == {np.inf}
+            assert set(same.change.centred_snr_db[language].values()) == {np.inf}
             # Its two models' sums are added up in steps of their own.
             assert same.change.alignment[language] == pytest.approx(1, abs=1e-6)
 

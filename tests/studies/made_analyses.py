@@ -82,6 +82,11 @@ def _block(how, agnostic, specific, own):
             },
             "alignment": dict.fromkeys(LANGUAGES, 0.9),
         }
+        # The mean that all share is nine tenths of the specific part, and a half of the other.
+        change["centred_snr_db"] = {
+            language: {**of, "agnostic": of["agnostic"] - 3.0, "specific": of["specific"] - 10.0}
+            for language, of in change["snr_db"].items()
+        }
     by_part = {"whole": 0.4, "agnostic": 0.6, "specific": 0.1}
     known = {"whole": 0.9, "agnostic": 0.35, "specific": 0.98}
     return {
@@ -90,6 +95,7 @@ def _block(how, agnostic, specific, own):
         "stability_angles": [4.0, 12.0],
         "energy": dict.fromkeys(LANGUAGES, 12.0),
         "specific_share": dict.fromkeys(LANGUAGES, 0.2),
+        "common_share": {"agnostic": 0.5, "specific": 0.9},
         "change": change,
         "sentences": {
             "retrieval_gain": gain(0.2),

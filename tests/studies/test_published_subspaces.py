@@ -8,8 +8,11 @@ from jaxprune.studies.published_subspaces import subspace_findings
 LANGUAGES = ("ar", "de", "en", "es", "ru", "sw", "zh", "ja")
 
 
-def analysis(lags_late, lags_early=0.0, *, prunings=4, languages=LANGUAGES, share=0.2, noise=0.1):
-    """Returns an analysis in which the agnostic part is that many dB below the specific one, give or take."""
+def analysis(lags_late, lags_early=0.0, *, prunings=4, languages=LANGUAGES, share=0.2, noise=0.1, less_mean=None):
+    """Returns an analysis in which the agnostic part is that many dB below the specific one, give or take.
+
+    Less the mean over languages as well, or by other many.
+    """
     rng = np.random.default_rng(0)
 
     def block(lag):
@@ -17,10 +20,14 @@ def analysis(lags_late, lags_early=0.0, *, prunings=4, languages=LANGUAGES, shar
             language: {"whole": 9.0, "agnostic": 8.0, "specific": 8.0 + lag + noise * rng.standard_normal()}
             for language in languages
         }
+        centred = {
+            language: of if less_mean is None else {**of, "specific": 8.0 + less_mean + noise * rng.standard_normal()}
+            for language, of in ratios.items()
+        }
         return {
             "rank": 2,
             "specific_share": dict.fromkeys(languages, share),
-            "change": {"snr_db": ratios},
+            "change": {"snr_db": ratios, "centred_snr_db": centred},
         }
 
     def model(label, pruned):
@@ -47,9 +54,26 @@ def test_what_holds_by_one_yardstick_alone_is_partly_shown():
     assert "the agnostic part is disturbed more in 0 of 12 such blocks." in found.evidence
 
 
-def test_what_holds_by_both_is_shown():
+def test_what_is_so_only_for_the_mean_that_all_share_is_partly_shown():
+    [found] = subspace_findings(analysis(12.0, less_mean=-2.0))
+    assert found.verdict == "partly shown"
+    assert (
+        "Less the mean that all languages share it is 2.0 dB above, measurably so in 0 and measurably the other way "
+        "in 4."
+    ) in found.evidence
+    older = analysis(12.0)
+    for model in older["models"]:
+        for block in model["blocks"]:
+            del block["change"]["centred_snr_db"]
+    [found] = subspace_findings(older)
+    assert found.verdict == "shown"
+    assert "less the mean that all languages share was not kept" in found.evidence
+
+
+def test_what_holds_by_all_is_shown():
     [found] = subspace_findings(analysis(12.0))
     assert found.verdict == "shown"
+    assert "it is 12.0 dB below, measurably so in 4 and measurably the other way in 0." in found.evidence
     assert "disturbed more in 12 of 12 such blocks" in found.evidence
 
 

@@ -16,7 +16,9 @@ from jaxprune.studies.subspace_numbers import (
     alignment_between,
     alignment_with_first,
     angle,
+    centred_snr_db,
     check,
+    common_share,
     directions_share,
     is_unchanged,
     mean,
@@ -35,7 +37,7 @@ Model = Mapping[str, Any]
 def subspace_words(result: Mapping[str, Any]) -> tuple[str, str]:
     """Returns what they show, and what not."""
     first, *others = result["models"]
-    told = [*check_words(result), _parts(result), _own_language(others, result["languages"])]
+    told = [*check_words(result), _parts(result), _common(result), _own_language(others, result["languages"])]
     unchanged = [model["label"] for model in others if all(map(is_unchanged, model["blocks"]))]
     if unchanged:
         told.append(f"The same hidden states as those of {first['label']} has {wording.names(unchanged)}.")
@@ -73,6 +75,7 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
             (squared_cosine, ".3f"),
             *((functools.partial(angle, which=which), ".1f") for which in (0, -1)),
             *((functools.partial(snr_db, part=part), ".2f") for part in _SPLIT),
+            *((functools.partial(centred_snr_db, part=part), ".2f") for part in _SPLIT),
             (alignment_with_first, ".3f"),
             (alignment_between, ".3f"),
             *((functools.partial(check, which="retrieval", part=part), ".3f") for part in ("whole", "agnostic")),
@@ -85,7 +88,8 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
         rows.append([model["label"], f"{share:.1f} % ({alike:.1f} %)", *shown[:-2], gain_cell(model), *shown[-2:]])
     head = [
         "latent subspaces (mean over blocks)", "energy, specific (of directions)", "subspace kept",
-        "smallest angle (°)", "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)", "alignment with first",
+        "smallest angle (°)", "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)",
+        "agnostic, less the mean (dB)", "specific, less the mean (dB)", "alignment with first",
         "alignment of languages", "retrieval: whole", "agnostic", "difference (95 % interval)",
         "identified: specific", "agnostic",
     ]  # fmt: skip
@@ -155,6 +159,31 @@ def _parts(result: Mapping[str, Any]) -> str:
         f"{wording.signed(lag)}: direction by direction, what tells languages apart is disturbed "
         f"{'more' if lag < expected else 'less'}. Which of the two counts depends on whether what reads the states "
         f"weighs each part by what is usual in it.{_depth(others)}"
+    )
+
+
+def _common(result: Mapping[str, Any]) -> str:
+    """Returns how much of the parts all languages share, and the ratios of what is left."""
+    first, *others = result["models"]
+    shares = [over_blocks(first["blocks"], functools.partial(common_share, part=part)) for part in _SPLIT]
+    agnostic, specific = (None if share is None else f"{100 * share:.0f}" for share in shares)
+    if agnostic is None or specific is None:
+        return ""
+    told = (
+        f"Of the energy in the specific part of {first['label']}, {specific} % is one mean that all languages share "
+        f"(of that in the agnostic part {agnostic} %), on average over blocks: along the directions in which languages "
+        "differ, what they have in common need not be short."
+    )
+    blocks = [block for model in others for block in model["blocks"]]
+    pairs = [tuple(centred_snr_db(block, part) for part in _SPLIT) for block in blocks]
+    left = [pair for pair in pairs if all(map(_is_finite, pair))]
+    if not left:
+        return told
+    of_agnostic, of_specific = (statistics.fmean(values) for values in zip(*left, strict=True))
+    return (
+        f"{told} When each model\u2019s states lose that mean, the signal-to-noise ratio is {of_agnostic:.1f} dB in "
+        f"the agnostic and {of_specific:.1f} dB in the specific part: of what varies, the agnostic part is disturbed "
+        f"{'more' if of_specific > of_agnostic else 'less'}."
     )
 
 
