@@ -99,6 +99,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
     needed = args.blocks * len(RUNS) * sum(d_out * d_in // 8 for d_out, d_in in SHAPES.values())
+    if args.scratch.exists():
+        parser.error(f"--scratch {args.scratch} exists, and would be removed at the end; name a folder that does not.")
     args.scratch.mkdir(parents=True)
     try:
         if shutil.disk_usage(args.scratch).free < needed:

@@ -33,7 +33,8 @@ def command(
     common to all languages, which tells none of them apart; the principal angles between it and that of the first
     model, smallest to largest; signal-to-noise ratio in either part; centred kernel alignment with the first model, and
     between languages over parallel sentences. As a check from outside, how well each part finds a sentence's
-    translation, and its language.
+    translation, and its language. 1000 tokens of each language are needed at least; blocks after which two halves of
+    the text give different subspaces are named: there more text is needed.
 
     [bold]Example:[/]  jaxprune analyze subspaces sample:gemma3-270m compared/de compared/en --texts sample
     --languages de,en,sw,zh --length 512 --out subspaces

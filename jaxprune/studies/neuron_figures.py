@@ -139,6 +139,13 @@ def lape_figure(result: Mapping[str, Any]) -> Any:
     return figure
 
 
+def _in_a_cell(change: Mapping[str, Any]) -> str:
+    """Returns a change with two decimals; one that is sure has a sign, however small it is."""
+    text = wording.signed(change["value"], 2)
+    sign = "+" if change["value"] > 0 else "\u2212"
+    return sign + text if text == "0.00" and _is_sure(change) else text
+
+
 def _shares(histogram: Sequence[int]) -> np.ndarray:
     """Returns percentages of the sum."""
     counts = np.asarray(histogram, np.float64)
@@ -180,7 +187,7 @@ def silencing_figure(label: str, effects: Mapping[str, Any], highest: float) -> 
                 languages,
                 languages,
                 np.array([[np.nan if of is None else of["value"] for of in row] for row in changes], np.float64),
-                [["" if of is None else wording.signed(of["value"], 2) for of in row] for row in changes],
+                [["" if of is None else _in_a_cell(of) for of in row] for row in changes],
                 frozenset((y, x) for y, row in enumerate(changes) for x, of in enumerate(row) if of and _is_sure(of)),
             )
         )

@@ -138,6 +138,18 @@ def test_changes_stand_in_their_cells_and_sure_ones_are_bold(result):
     assert "nats a token" in figure.axes[2].get_ylabel()
 
 
+def test_a_small_change_that_is_sure_has_a_sign(result):
+    effects = json.loads(json.dumps(result["silencing"]["org/pruned"]))
+    own = effects["de"]["own"]["change"]
+    own["de"] |= {"value": -0.004, "interval": [-0.005, -0.003]}
+    own["sw"] |= {"value": 0.004, "interval": [-0.001, 0.009]}
+    told = cells(silencing_figure("m", effects, 2.0).axes[0])
+    row = LANGUAGES.index("de")
+    shown = {language: told[LANGUAGES.index(language), row] for language in ("de", "sw")}
+    assert {language: of.get_text() for language, of in shown.items()} == {"de": "\u22120.00", "sw": "0.00"}
+    assert [of.get_fontweight() == "bold" for of in shown.values()] == [True, False]
+
+
 def test_a_language_without_neurons_has_an_empty_row(result):
     effects = {**result["silencing"]["org/pruned"], "sw": None}
     figure = silencing_figure("m", effects, largest_change({"m": effects}))
