@@ -23,6 +23,7 @@ from jaxprune.evaluation.seeds import Part, SeededDifference, criterion_over_see
 from jaxprune.studies.comparisons import Against, compare
 from jaxprune.studies.config import StudyConfig, Target
 from jaxprune.studies.floors import no_room
+from jaxprune.studies.grid import DENSE
 from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Scores, Setting, Shares
 from jaxprune.studies.spreads import common_seeds, spread_of
 
@@ -81,7 +82,10 @@ def criterion_for(config: StudyConfig, measured: Measured, language: str) -> Cri
     for source, weight in weights.items():
         measure = measured.measure(source)
         if weight and (measure is None or source not in dense):
-            left_out[source] = "has no data in this language"
+            is_lost = measured.is_lost(DENSE, source, language)
+            left_out[source] = (
+                "has nothing of the dense model that counts" if is_lost else "has no data in this language"
+            )
         elif weight and measure is not None and (why := no_room(measured, measure, language, dense)):
             left_out[source] = f"has nothing to lose ({why})"
     kept = {source: weight for source, weight in weights.items() if weight and source not in left_out}

@@ -163,6 +163,10 @@ class Measured:
         every = (cell.scores.get(language, {}).get(source) for of in self.cells.values() for cell in of.values())
         return max((of for of in every if of is not None), key=lambda of: of.totals_SN.max(), default=None)
 
+    def is_lost(self, point: str, source: str, language: str) -> bool:
+        """Returns whether a point was measured by a source in a language, and that does not count."""
+        return any(of.point == point and of.what.startswith(f"{source} in {language}:") for of in self.problems)
+
     def languages_of(self, source: str) -> list[str]:
         """Returns the languages in which something counts of a source, dense or pruned."""
         return [language for language in self.languages if self.reference(language, source) is not None]

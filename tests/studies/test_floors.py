@@ -164,3 +164,17 @@ def test_few_points_above_the_floor_are_told(tmp_path):
     assert "without a model, 4.0 in Swahili, where a point is 20% of its score: a few items would decide" in told
     right(made, "sw", 0.5)
     assert "few items would decide" not in " ".join(caveats(*read(made, tmp_path / "more")))
+
+
+def test_a_dense_score_that_does_not_count_is_not_called_missing_data(tmp_path):
+    made = study()
+    made.arrays["dense"]["tasks/exams/de/acc"][0] = np.nan
+    for name in made.arrays:
+        del made.arrays[name]["tasks/exams/sw/acc"]
+        del made.results[name]["tasks"]["exams"]["languages"]["sw"]
+    read_study, measured = read(made, tmp_path / "out")
+    reasons = {language: criterion_for(read_study.config, measured, language).left_out for language in ("de", "sw")}
+    assert reasons == {
+        "de": {"exams": "has nothing of the dense model that counts"},
+        "sw": {"exams": "has no data in this language"},
+    }
