@@ -15,18 +15,39 @@ _PANELS_ABREAST = 4
 
 
 def with_first_figure(models: Sequence[Any], languages: Sequence[str]) -> NamedFigure:
-    """Returns the figure of each language's alignment with the first model's states, by depth."""
+    """Returns the figure of each language's alignment with the first model's states, mean over halves of the depth."""
+    from matplotlib.colors import Normalize
+
     first, others = first_model(models), models[1:]
-    panels = [
-        Panel(
-            language,
-            {model["label"]: [block["change"]["alignment"][language] for block in model["blocks"]] for model in others},
-        )
-        for language in languages
-    ]
-    title = f"How alike hidden states are to those of {first}, language by language"
-    caption = f"Centred kernel alignment (debiased) of hidden states with those of {first} over tokens, by language."
-    return NamedFigure("alignment-by-language", block_lines_figure(title, "centred kernel alignment", panels), caption)
+    half = -(-len(others[0]["blocks"]) // 2)
+    panels = []
+    for title, which in (("first half of the blocks", slice(half)), ("later half", slice(half, None))):
+        if not others[0]["blocks"][which]:
+            continue
+        levels = np.array([[_over(model["blocks"][which], language) for language in languages] for model in others])
+        texts = [["" if np.isnan(level) else f"{level:.2f}" for level in row] for row in levels]
+        panels.append(CellPanel(title, [model["label"] for model in others], languages, levels, texts))
+    figure = cells_figure(
+        f"How alike hidden states are to those of {first}, by language",
+        panels,
+        row_label="model",
+        column_label="language",
+        label="centred kernel alignment",
+        colours="cividis",
+        norm=Normalize(0.0, 1.0),
+        size=(0.5, 0.36),
+    )
+    caption = (
+        f"Centred kernel alignment (debiased) of hidden states with those of {first} over tokens, by language, mean "
+        "over blocks: 1 is the same up to rotation and scale, 0 nothing in common."
+    )
+    return NamedFigure("alignment-by-language", figure, caption)
+
+
+def _over(blocks: Sequence[Any], language: str) -> float:
+    """Returns the mean over blocks in which states vary; NaN without any."""
+    found = [value for block in blocks if (value := block["change"]["alignment"][language]) is not None]
+    return float(np.mean(found)) if found else float("nan")
 
 
 def with_first_on_average_figure(models: Sequence[Any]) -> NamedFigure:

@@ -125,7 +125,7 @@ def _centred_snr_figure(models: Sequence[Any]) -> list[NamedFigure]:
     if not any(value is not None for panel in panels for line in panel.lines.values() for value in line):
         return []
     first = first_model(models)
-    title = f"The same, less the mean that all languages share, against {first}"
+    title = f"How much either part is disturbed, less the mean that all languages share, against {first}"
     caption = (
         f"Signal-to-noise ratio of hidden states in either part of the split of {first} when each model's states lose "
         "the mean over all languages, which can be most of what the specific part holds; mean over languages."

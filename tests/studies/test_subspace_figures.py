@@ -1,5 +1,6 @@
 """Angles and alignment between languages are drawn as they were measured, with units and on one scale."""
 
+import itertools
 import json
 
 import matplotlib.text
@@ -79,9 +80,28 @@ def test_smallest_and_largest_angles_by_depth(figures):
 def test_alignment_with_the_dense_model_is_a_mean_over_languages_and_told_by_language(figures):
     [axes] = figures["alignment"].figure.axes
     assert all(values == pytest.approx([0.9] * 3) for values in lines(axes, PRUNED).values())
-    panels = figures["alignment-by-language"].figure.axes
-    assert [panel.get_title() for panel in panels][:2] == ["de", "en"]
     assert "mean over languages" in figures["alignment"].caption
+
+
+def test_alignment_with_the_dense_model_by_language_is_a_mean_over_halves_of_the_depth(result):
+    found = json.loads(json.dumps(result))
+    for number, model in enumerate(found["models"][1:]):
+        for block, of_block in enumerate(model["blocks"]):
+            for place, language in enumerate(found["languages"]):
+                of_block["change"]["alignment"][language] = 0.1 * block + 0.2 * number + 0.01 * place
+    # Where the states of one language do not vary there is nothing to align.
+    found["models"][1]["blocks"][2]["change"]["alignment"]["de"] = None
+    [by_language] = [of for of in subspace_figures(found) if of.name == "alignment-by-language"]
+    early, late, _ = by_language.figure.axes
+    assert [axes.get_title(loc="left") for axes in (early, late)] == ["first half of the blocks", "later half"]
+    assert [label.get_text() for label in early.get_yticklabels()] == list(PRUNED)
+    for axes, blocks in ((early, (0, 1)), (late, (2,))):
+        told = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+        for number, place in itertools.product(range(len(PRUNED)), range(len(found["languages"]))):
+            value = 0.1 * np.mean(blocks) + 0.2 * number + 0.01 * place
+            is_empty = axes is late and number == 0 and found["languages"][place] == "de"
+            assert told.get((place, number)) == (None if is_empty else f"{value:.2f}")
+        assert axes.collections[0].get_clim() == (0, 1)
 
 
 def test_mean_alignment_of_languages_before_and_after(figures):
