@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxprune.studies.comparisons import ALPHA, compare, corrected
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.results import read_study
 from jaxprune.studies.spreads import spreads_among
 

@@ -29,7 +29,7 @@ from jaxprune.pruning.sparsegpt import SparseGPT
 from jaxprune.sharding import make_mesh
 from jaxprune.studies import claims
 from jaxprune.studies.grid import Shard, parse_shard
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.results import read_study
 from tests import multiprocess
 from tests.tiny import write_tiny_checkpoint

@@ -16,7 +16,7 @@ from jaxprune.errors import RequestError
 from jaxprune.harness import JaxpruneLM
 from jaxprune.jobs.study import open_study
 from jaxprune.studies.grid import Shard
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.report.page import markdown_report
 from jaxprune.studies.report.summary import as_json, summarise
 from jaxprune.studies.results import read_study

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxprune.studies.above_dense import above_dense
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from tests.studies.synthetic import Study, Truth, config
 
 LANGUAGES = ("de", "en", "sw")

@@ -6,8 +6,8 @@ import pytest
 from jaxprune.studies.carries_over import carries_over
 from jaxprune.studies.comparisons import compare_all
 from jaxprune.studies.criterion import baselines
-from jaxprune.studies.measured import read_measured
 from jaxprune.studies.own_language import own_against_english
+from jaxprune.studies.reading import read_measured
 from tests.studies.synthetic import Study, Truth, config, share
 
 LANGUAGES = ("ar", "de", "en", "sw")

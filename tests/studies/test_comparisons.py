@@ -11,7 +11,8 @@ from jaxprune.evaluation.seeds import Part, criterion_over_seeds
 from jaxprune.studies.comparisons import compare, compare_all, corrected
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import decide
-from jaxprune.studies.measured import Cell, Measure, Measured, Scores, Setting, read_measured
+from jaxprune.studies.measured import Cell, Measure, Measured, Scores, Setting
+from jaxprune.studies.reading import read_measured
 from tests.studies.synthetic import Study, Task, Truth, config, share
 
 PERPLEXITY = Measure("perplexity", "language modelling", (), "")

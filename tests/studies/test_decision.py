@@ -8,8 +8,8 @@ from jaxprune.studies.comparisons import compare_all
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import decide
 from jaxprune.studies.findings import answer
-from jaxprune.studies.measured import read_measured
 from jaxprune.studies.published import published_findings
+from jaxprune.studies.reading import read_measured
 from tests.studies.synthetic import Study, Task, Truth, config, share
 
 LANGUAGES = ("ar", "de", "en", "sw")

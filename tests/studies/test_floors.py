@@ -11,7 +11,7 @@ from jaxprune.studies.criterion import baselines, check_targets, criterion_for
 from jaxprune.studies.decision import decide
 from jaxprune.studies.findings import answer
 from jaxprune.studies.floors import room
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.report.summary import summarise
 from tests.studies.synthetic import Study, Truth, config
 

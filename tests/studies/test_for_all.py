@@ -9,7 +9,7 @@ from jaxprune.studies.comparisons import compare_all
 from jaxprune.studies.criterion import baselines
 from jaxprune.studies.decision import decide
 from jaxprune.studies.for_all import for_all
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from tests.studies.synthetic import Study, Truth, config, share
 
 LANGUAGES = ("de", "en", "sw")

@@ -10,7 +10,7 @@ from jaxprune.studies.asked import asked_of
 from jaxprune.studies.config import load_config
 from jaxprune.studies.files import write_arrays, write_json
 from jaxprune.studies.grid import all_points
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.results import read_study
 from jaxprune.tasks.items import ChoiceItem, content_digest
 from tests.studies import synthetic

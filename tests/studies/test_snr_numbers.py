@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from jaxprune.evaluation.seed_spread import pool_spread
-from jaxprune.studies.measured import read_measured
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.page import methods_text
 from jaxprune.studies.report.summary import as_json, summarise

@@ -14,8 +14,9 @@ from jaxprune.studies.empty_generations import empty_generations
 from jaxprune.studies.estimates import estimate
 from jaxprune.studies.findings import Answer, answer, target_text
 from jaxprune.studies.for_all import ForAll, for_all
-from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting, Shares, read_measured
+from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting, Shares
 from jaxprune.studies.published import Finding, published_findings
+from jaxprune.studies.reading import read_measured
 from jaxprune.studies.report.analysis import Section, analysis_sections
 from jaxprune.studies.results import PointResult, StudyResults
 from jaxprune.studies.snr_numbers import energy, median_token
