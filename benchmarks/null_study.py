@@ -13,10 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxprune.studies.comparisons import ALPHA, compare, corrected
-from jaxprune.studies.reading import read_measured
-from jaxprune.studies.results import read_study
-from jaxprune.studies.spreads import spreads_among
+from jaxprune.studies.numbers.comparisons import ALPHA, compare, corrected
+from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.numbers.spreads import spreads_among
+from jaxprune.studies.points.results import read_study
 
 
 def null_tests(study: Path) -> list[dict[str, Any]]:

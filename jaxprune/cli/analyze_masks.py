@@ -7,7 +7,7 @@ import typer
 
 from jaxprune.cli import console, numbers, options
 from jaxprune.cli.analysis_output import print_analysis
-from jaxprune.studies.mask_numbers import SIDES, concentration, most_pruned
+from jaxprune.studies.numbers.masks import SIDES, concentration, most_pruned
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15

@@ -84,7 +84,7 @@ def command(
 
 def tables(result: dict[str, Any]) -> list[Any]:
     """Returns the models, the languages, and if it was asked for what silencing did."""
-    from jaxprune.studies.silencing_numbers import beyond_others
+    from jaxprune.studies.numbers.silencing import beyond_others
 
     models = result["neurons"]
     rows = [
@@ -157,7 +157,7 @@ def _overlap(found: dict[str, Any]) -> str:
 def _by_chance(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return ["unknown", "–", "–"]
-    from jaxprune.studies.neuron_numbers import p_value_of_divisions
+    from jaxprune.studies.numbers.neurons import p_value_of_divisions
 
     return [f"{found['below']:,}", f"about {found['expected']:.1f}", p_value_of_divisions(found)]
 

@@ -89,7 +89,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
 
 
 def _cells(block: dict[str, Any]) -> list[str]:
-    from jaxprune.studies import subspace_numbers as of
+    from jaxprune.studies.numbers import subspaces as of
 
     common = of.common_share(block, "specific")
     cells = [f"{of.mean(block['specific_share']):.1%}", "–" if common is None else f"{common:.0%}"]

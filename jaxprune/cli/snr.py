@@ -60,7 +60,7 @@ def command(
     from jaxprune.jobs.settings import parse_languages
     from jaxprune.resources import parse_compute_dtype
     from jaxprune.sharding import make_mesh, parse_mesh
-    from jaxprune.studies.depth import Panel, check_figure, draw_depth
+    from jaxprune.studies.figures.depth import Panel, check_figure, draw_depth
 
     if texts is None:
         raise RequestError("no text was named; say where it comes from with --texts, for example --texts sample.")

@@ -50,7 +50,7 @@ def command(
     [bold]Example:[/]  jaxprune study configs/quick.yaml quick
     """
     from jaxprune.jobs import study as job
-    from jaxprune.studies.grid import parse_shard
+    from jaxprune.studies.points.grid import parse_shard
 
     part = parse_shard(shard)
     study = job.open_study(config, out, part)
@@ -73,7 +73,7 @@ class _Follow:
     """Shows a bar for each stage of a point, and a line when the point is through."""
 
     def __init__(self, study: Any):
-        from jaxprune.studies.grid import job_id
+        from jaxprune.studies.points.grid import job_id
 
         self._numbers = {job_id(job): number for number, job in enumerate(study.own, start=1)}
         self._bars = contextlib.ExitStack()
@@ -111,7 +111,7 @@ class _Follow:
 
 def _print_start(study: Any, part: Any) -> None:
     from jaxprune.jobs.study_coverage import describe_gaps
-    from jaxprune.studies.grid import job_id
+    from jaxprune.studies.points.grid import job_id
 
     found = study.results()
     status = {name: None if result is None else result.status for name, result in found.items()}
@@ -134,7 +134,7 @@ def _print_start(study: Any, part: Any) -> None:
 
 def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
     from jaxprune.jobs.study_coverage import count_items, describe_gaps, missing_languages
-    from jaxprune.studies.grid import job_id
+    from jaxprune.studies.points.grid import job_id
 
     found = study.results()
     rows, plan = [], []

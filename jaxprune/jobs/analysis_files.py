@@ -9,8 +9,8 @@ from typing import Any
 from jaxprune.checkpoints.output import OutputFolder
 from jaxprune.distributed import is_first, together
 from jaxprune.studies.analyses import ANALYSES
-from jaxprune.studies.figure_files import save_figures
-from jaxprune.studies.heatmap import can_draw
+from jaxprune.studies.figures.files import save_figures
+from jaxprune.studies.figures.heatmap import can_draw
 
 Write = Callable[[str, Mapping[str, Any]], None]
 """Given a kind of analysis and its result."""

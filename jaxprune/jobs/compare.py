@@ -23,7 +23,7 @@ from jaxprune.jobs.prune import prune
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
-from jaxprune.studies.heatmap import can_draw, draw_heatmap
+from jaxprune.studies.figures.heatmap import can_draw, draw_heatmap
 from jaxprune.sweep import OnTokens
 
 RESULTS = "results.json"

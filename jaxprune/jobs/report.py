@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from jaxprune.checkpoints.output import OutputFolder
-from jaxprune.studies.heatmap import can_draw
+from jaxprune.studies.figures.heatmap import can_draw
+from jaxprune.studies.points.results import read_study
 from jaxprune.studies.report.drawing import draw_figures
 from jaxprune.studies.report.page import markdown_report, page
 from jaxprune.studies.report.summary import as_json, summarise
-from jaxprune.studies.results import read_study
 
 FOLDER = "report"
 PAGE, TABLE, SUMMARY, FIGURES = "index.html", "report.md", "summary.json", "figures"

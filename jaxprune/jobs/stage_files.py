@@ -14,8 +14,8 @@ import numpy as np
 
 from jaxprune.errors import RequestError
 from jaxprune.jobs.study_stages import STAGES, Measured
-from jaxprune.studies.files import write_arrays, write_json
-from jaxprune.studies.results import PointResult
+from jaxprune.studies.points.files import write_arrays, write_json
+from jaxprune.studies.points.results import PointResult
 
 Timed = tuple[float, Measured]
 """The seconds that a stage took, and what it measured."""

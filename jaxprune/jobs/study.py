@@ -12,13 +12,13 @@ from jaxprune.jobs.study_harness import HarnessTasks
 from jaxprune.jobs.study_inputs import Inputs, check_inputs, tidy_calibrations
 from jaxprune.jobs.study_point import MODEL_FOLDER, compute, is_tidy, tidy
 from jaxprune.jobs.study_stages import Bar
-from jaxprune.studies import claims
-from jaxprune.studies.asked import asked_of, stale
-from jaxprune.studies.config import StudyConfig, load_config
-from jaxprune.studies.files import unfinished_files, write_whole
-from jaxprune.studies.grid import Point, Shard, all_jobs, job_id
-from jaxprune.studies.identity import check_same
-from jaxprune.studies.results import POINTS_FOLDER, STUDY_FILE, PointResult, job_folder, read_result
+from jaxprune.studies.config.study import StudyConfig, load_config
+from jaxprune.studies.points import claims
+from jaxprune.studies.points.asked import asked_of, stale
+from jaxprune.studies.points.files import unfinished_files, write_whole
+from jaxprune.studies.points.grid import Point, Shard, all_jobs, job_id
+from jaxprune.studies.points.identity import check_same
+from jaxprune.studies.points.results import POINTS_FOLDER, STUDY_FILE, PointResult, job_folder, read_result
 
 _POLL_SECONDS = 5.0
 _OURS = (STUDY_FILE, "dense", POINTS_FOLDER, "calibration")

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxprune.data import check_languages, knows_languages, open_texts
 from jaxprune.errors import RequestError
-from jaxprune.studies.config import StudyConfig
+from jaxprune.studies.config.study import StudyConfig
 from jaxprune.tasks import check_files, open_task
 from jaxprune.tasks.text_scores import check_installed
 

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.jobs.evaluate import mean_of
-from jaxprune.studies.config_harness import Harness
+from jaxprune.studies.config.harness import Harness
 from jaxprune.sweep import OnTokens
 
 if TYPE_CHECKING:

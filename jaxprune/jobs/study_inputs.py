@@ -29,11 +29,11 @@ from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern, parse_pattern
 from jaxprune.resources import parse_compute_dtype
 from jaxprune.sharding import make_mesh, parse_mesh
-from jaxprune.studies import claims
-from jaxprune.studies.config import Method, StudyConfig
-from jaxprune.studies.config_evaluation import Windows as AskedWindows
-from jaxprune.studies.files import unfinished_files, write_arrays
-from jaxprune.studies.grid import Point
+from jaxprune.studies.config.evaluation import Windows as AskedWindows
+from jaxprune.studies.config.study import Method, StudyConfig
+from jaxprune.studies.points import claims
+from jaxprune.studies.points.files import unfinished_files, write_arrays
+from jaxprune.studies.points.grid import Point
 
 CALIBRATION_FOLDER = "calibration"
 

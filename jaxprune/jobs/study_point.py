@@ -26,11 +26,11 @@ from jaxprune.jobs.stage_files import Timed, read_stage, stage_files, stage_of, 
 from jaxprune.jobs.study_inputs import Inputs, build_method
 from jaxprune.jobs.study_stages import Stage, StartBar, add, stages
 from jaxprune.pruning.blockwise import Progress
-from jaxprune.studies import claims
-from jaxprune.studies.asked import asked_of
-from jaxprune.studies.files import unfinished_files, write_arrays, write_json
-from jaxprune.studies.grid import Point, job_id
-from jaxprune.studies.results import FORMAT, ITEMS_FILE, RESULT_FILE, PointResult
+from jaxprune.studies.points import claims
+from jaxprune.studies.points.asked import asked_of
+from jaxprune.studies.points.files import unfinished_files, write_arrays, write_json
+from jaxprune.studies.points.grid import Point, job_id
+from jaxprune.studies.points.results import FORMAT, ITEMS_FILE, RESULT_FILE, PointResult
 
 MODEL_FOLDER = "model"
 # Where ``OutputFolder`` writes it.

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from jaxprune.checkpoints.json_file import parse_object
 from jaxprune.errors import RequestError
-from jaxprune.studies.figure_files import NamedFigure
-from jaxprune.studies.mask_figures import mask_figures
-from jaxprune.studies.neuron_figures import neuron_figures
-from jaxprune.studies.subspace_figures import subspace_figures
+from jaxprune.studies.figures.files import NamedFigure
+from jaxprune.studies.figures.masks import mask_figures
+from jaxprune.studies.figures.neurons import neuron_figures
+from jaxprune.studies.figures.subspaces import subspace_figures
 
 
 class Analysis(NamedTuple):

@@ -10,7 +10,7 @@ import yaml
 from jaxprune.errors import RequestError
 from jaxprune.harness.task_checks import check_filter, check_metric, check_runs
 from jaxprune.harness.task_index import check_name, leaves, open_index
-from jaxprune.studies.config import load_config
+from jaxprune.studies.config.study import load_config
 from tests.harness.made_tasks import ACC, questions, write_task
 
 CONFIGS = [load_config(path) for path in sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))]

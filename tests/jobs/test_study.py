@@ -27,10 +27,10 @@ from jaxprune.pruning.first_block import FirstBlockStatistics
 from jaxprune.pruning.patterns import Unstructured
 from jaxprune.pruning.sparsegpt import SparseGPT
 from jaxprune.sharding import make_mesh
-from jaxprune.studies import claims
-from jaxprune.studies.grid import Shard, parse_shard
-from jaxprune.studies.reading import read_measured
-from jaxprune.studies.results import read_study
+from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.points import claims
+from jaxprune.studies.points.grid import Shard, parse_shard
+from jaxprune.studies.points.results import read_study
 from tests import multiprocess
 from tests.tiny import write_tiny_checkpoint
 

@@ -9,7 +9,7 @@ import yaml
 from jaxprune.errors import RequestError
 from jaxprune.jobs.study_coverage import count_items, describe_gaps, missing_languages
 from jaxprune.jobs.study_inputs import check_inputs
-from jaxprune.studies.config import load_config
+from jaxprune.studies.config.study import load_config
 from jaxprune.tasks import TASKS
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -15,11 +15,11 @@ from lm_eval.tasks import TaskManager
 from jaxprune.errors import RequestError
 from jaxprune.harness import JaxpruneLM
 from jaxprune.jobs.study import open_study
-from jaxprune.studies.grid import Shard
-from jaxprune.studies.reading import read_measured
+from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.points.grid import Shard
+from jaxprune.studies.points.results import read_study
 from jaxprune.studies.report.page import markdown_report
 from jaxprune.studies.report.summary import as_json, summarise
-from jaxprune.studies.results import read_study
 from tests.harness.made_tasks import ACC, questions, write_task
 from tests.jobs.test_study import WORDS, Killed, contents, run
 from tests.tiny import write_tiny_checkpoint

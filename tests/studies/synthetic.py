@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from jaxprune.studies.asked import asked_of
-from jaxprune.studies.config import StudyConfig
-from jaxprune.studies.grid import Point, all_points
-from jaxprune.studies.results import read_study
+from jaxprune.studies.config.study import StudyConfig
+from jaxprune.studies.points.asked import asked_of
+from jaxprune.studies.points.grid import Point, all_points
+from jaxprune.studies.points.results import read_study
 
 GIB = 2**30
 

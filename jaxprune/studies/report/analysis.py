@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxprune.studies import wording
 from jaxprune.studies.analyses import ANALYSES, MASKS, NEURONS, SUBSPACES, Stored
-from jaxprune.studies.figure_files import NamedFigure
-from jaxprune.studies.published_subspaces import subspace_findings
+from jaxprune.studies.answers.published_subspaces import subspace_findings
+from jaxprune.studies.answers.verdicts import Finding
+from jaxprune.studies.figures.files import NamedFigure
+from jaxprune.studies.numbers import wording
 from jaxprune.studies.report.headings import Told, headings, is_silenced
 from jaxprune.studies.report.mask_tables import mask_tables
 from jaxprune.studies.report.mask_words import mask_words
 from jaxprune.studies.report.neuron_words import neuron_tables, neuron_words
 from jaxprune.studies.report.subspace_words import PARAGRAPH, subspace_table, subspace_words
 from jaxprune.studies.report.table import Table
-from jaxprune.studies.verdicts import Finding
 
 
 class _Words(NamedTuple):

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from jaxprune.studies import wording
-from jaxprune.studies.mask_numbers import SIDES, beyond_chance, hidden_by_method
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.masks import SIDES, beyond_chance, hidden_by_method
 
 # Percentage points of sparsity; less is hardly more than chance.
 _LEAST = 1.0

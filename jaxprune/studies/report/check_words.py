@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.evaluation.significance import holm
-from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import ALPHA
+from jaxprune.studies.numbers.subspaces import mean
 from jaxprune.studies.report.table import NOTHING
-from jaxprune.studies.subspace_numbers import mean
 
 Gain = Mapping[str, Any]
 """How much more often the agnostic part finds translations than the whole, paired by sentence."""

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator
 
-from jaxprune.studies.criterion import alone
-from jaxprune.studies.depth import Panel
-from jaxprune.studies.measured import Setting
+from jaxprune.studies.answers.criterion import alone
+from jaxprune.studies.figures.depth import Panel
+from jaxprune.studies.numbers.measured import Setting
+from jaxprune.studies.numbers.snr import ReadRatio, blocks, energy, median_token, without_interval
 from jaxprune.studies.report.summary import Summary
-from jaxprune.studies.snr_numbers import ReadRatio, blocks, energy, median_token, without_interval
 
 
 def depth_panels(summary: Summary, setting: Setting) -> Iterator[tuple[str, list[Panel], str]]:

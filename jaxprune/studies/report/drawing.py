@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxprune.evaluation.seed_spread import Spread
-from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA, Comparison
-from jaxprune.studies.criterion import alone
-from jaxprune.studies.depth import depth_figure
-from jaxprune.studies.estimates import estimate
-from jaxprune.studies.figure_files import id_prefix, save_figure
-from jaxprune.studies.findings import unit
-from jaxprune.studies.measured import PERPLEXITY, Measure, Scores, Setting
+from jaxprune.studies.answers.criterion import alone
+from jaxprune.studies.answers.findings import unit
+from jaxprune.studies.figures.depth import depth_figure
+from jaxprune.studies.figures.files import id_prefix, save_figure
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import ALPHA, Comparison
+from jaxprune.studies.numbers.estimates import estimate
+from jaxprune.studies.numbers.measured import PERPLEXITY, Measure, Scores, Setting
+from jaxprune.studies.numbers.spreads import spread_of
 from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.figures import (
     AMONG_SEVERAL,
@@ -35,7 +36,6 @@ from jaxprune.studies.report.figures import (
 )
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING
-from jaxprune.studies.spreads import spread_of
 
 _MOST_IN_A_GROUP = 5
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxprune.studies.colours import language_colours
-from jaxprune.studies.figure_files import DARK_TEXT, INK, LIGHT_TEXT, PAPER
+from jaxprune.studies.figures.colours import language_colours
+from jaxprune.studies.figures.files import DARK_TEXT, INK, LIGHT_TEXT, PAPER
 
 _MARKS = "osD^vPX*<>hdp8H"
 _GREY = "#808080"

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxprune.studies import wording
 from jaxprune.studies.analyses import MASKS, NEURONS, SUBSPACES
+from jaxprune.studies.numbers import wording
 
 _KINDS = {
     MASKS: "Which weights are kept",

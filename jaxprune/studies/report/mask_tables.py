@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.analysis.overlap import above_chance
-from jaxprune.studies.mask_numbers import SIDES, beyond_chance
+from jaxprune.studies.numbers.masks import SIDES, beyond_chance
 from jaxprune.studies.report.table import NOTHING, Table
 
 _COLUMNS = ("kept_iou", "kept_chance", "pruned_iou", "pruned_chance")

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxprune.analysis.overlap import above_chance
-from jaxprune.studies import wording
-from jaxprune.studies.mask_numbers import SIDES, chance_told, concentration
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.masks import SIDES, chance_told, concentration
 from jaxprune.studies.report.channel_words import channel_words
 
 _FACTORS = {

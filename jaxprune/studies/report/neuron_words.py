@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.evaluation.significance import holm
-from jaxprune.studies import wording
-from jaxprune.studies.comparisons import ALPHA
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.neuron_numbers import p_value_of_divisions
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import ALPHA
+from jaxprune.studies.numbers.neurons import p_value_of_divisions
+from jaxprune.studies.numbers.silencing import beyond_others
 from jaxprune.studies.report.table import NOTHING, Table
-from jaxprune.studies.silencing_numbers import beyond_others
 
 
 def neuron_words(result: Mapping[str, Any], *, silenced_in: str = "") -> tuple[str, str]:

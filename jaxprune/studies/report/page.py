@@ -10,14 +10,14 @@ from markupsafe import Markup
 
 import jaxprune
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
-from jaxprune.studies import wording
-from jaxprune.studies.colours import language_colours
-from jaxprune.studies.comparisons import RESAMPLES
-from jaxprune.studies.criterion import TargetResult, criterion_for
-from jaxprune.studies.figure_files import inline_svg
-from jaxprune.studies.findings import Answer, target_text
+from jaxprune.studies.answers.criterion import TargetResult, criterion_for
+from jaxprune.studies.answers.findings import Answer, target_text
+from jaxprune.studies.figures.colours import language_colours
+from jaxprune.studies.figures.files import inline_svg
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.measured import PERPLEXITY, Setting
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import RESAMPLES
+from jaxprune.studies.numbers.measured import PERPLEXITY, Setting
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.plain_text import plain, plain_caption
 from jaxprune.studies.report.summary import Summary

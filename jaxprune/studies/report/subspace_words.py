@@ -6,12 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from jaxprune.studies import wording
 from jaxprune.studies.language_names import language as language_of
-from jaxprune.studies.model_words import are_pruned
-from jaxprune.studies.report.check_words import check_words, gain_cell
-from jaxprune.studies.report.table import NOTHING, Table
-from jaxprune.studies.subspace_numbers import (
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.model_words import are_pruned
+from jaxprune.studies.numbers.subspaces import (
     above_if_alike,
     alignment_between,
     alignment_with_first,
@@ -26,6 +24,8 @@ from jaxprune.studies.subspace_numbers import (
     snr_db,
     squared_cosine,
 )
+from jaxprune.studies.report.check_words import check_words, gain_cell
+from jaxprune.studies.report.table import NOTHING, Table
 
 _SPLIT = ("agnostic", "specific")
 PARAGRAPH = "\n\n"

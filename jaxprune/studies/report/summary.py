@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.studies.analyses import read_analyses
-from jaxprune.studies.caveats import caveats, state
-from jaxprune.studies.comparisons import Comparison, compare_all
-from jaxprune.studies.criterion import baselines, criterion_for
-from jaxprune.studies.decision import Decision, decide
-from jaxprune.studies.empty_generations import empty_generations
-from jaxprune.studies.estimates import estimate
-from jaxprune.studies.findings import Answer, answer, target_text
-from jaxprune.studies.for_all import ForAll, for_all
-from jaxprune.studies.measured import PERPLEXITY, Cell, Measured, Setting, Shares
-from jaxprune.studies.published import Finding, published_findings
-from jaxprune.studies.reading import read_measured
+from jaxprune.studies.answers.caveats import caveats, state
+from jaxprune.studies.answers.criterion import baselines, criterion_for
+from jaxprune.studies.answers.decision import Decision, decide
+from jaxprune.studies.answers.empty_generations import empty_generations
+from jaxprune.studies.answers.findings import Answer, answer, target_text
+from jaxprune.studies.answers.for_all import ForAll, for_all
+from jaxprune.studies.answers.published import Finding, published_findings
+from jaxprune.studies.numbers.comparisons import Comparison, compare_all
+from jaxprune.studies.numbers.estimates import estimate
+from jaxprune.studies.numbers.measured import PERPLEXITY, Cell, Measured, Setting, Shares
+from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.numbers.snr import energy, median_token
+from jaxprune.studies.numbers.spreads import spread_of
+from jaxprune.studies.points.results import PointResult, StudyResults
 from jaxprune.studies.report.analysis import Section, analysis_sections
-from jaxprune.studies.results import PointResult, StudyResults
-from jaxprune.studies.snr_numbers import energy, median_token
-from jaxprune.studies.spreads import spread_of
 
 FORMAT = 1
 

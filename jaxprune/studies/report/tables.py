@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxprune.evaluation.seed_spread import Spread
-from jaxprune.studies import wording
-from jaxprune.studies.empty_generations import empty_generations
-from jaxprune.studies.estimates import estimate
-from jaxprune.studies.findings import unit
-from jaxprune.studies.grid import DENSE
-from jaxprune.studies.measured import PERPLEXITY, Measure, Measured, Setting, Shares, number_at
+from jaxprune.studies.answers.empty_generations import empty_generations
+from jaxprune.studies.answers.findings import unit
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.estimates import estimate
+from jaxprune.studies.numbers.measured import PERPLEXITY, Measure, Measured, Setting, Shares, number_at
+from jaxprune.studies.numbers.snr import Ratio, energy, median_token, without_interval
+from jaxprune.studies.numbers.spreads import spread_of
+from jaxprune.studies.points.grid import DENSE
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING, Table
-from jaxprune.studies.snr_numbers import Ratio, energy, median_token, without_interval
-from jaxprune.studies.spreads import spread_of
 
 
 def tables(summary: Summary) -> list[Table]:

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from jaxprune.studies.mask_numbers import beyond_chance
+from jaxprune.studies.numbers.masks import beyond_chance
 from jaxprune.studies.report.mask_tables import mask_tables
 from tests.studies import made_analyses
 

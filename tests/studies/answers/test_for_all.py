@@ -1,0 +1,96 @@
+"""One calibration for all languages: the one whose planted losses are least on average."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from jaxprune.evaluation.seed_spread import pool_spread
+from jaxprune.studies.answers.criterion import baselines
+from jaxprune.studies.answers.decision import decide
+from jaxprune.studies.answers.for_all import for_all
+from jaxprune.studies.numbers.comparisons import compare_all
+from jaxprune.studies.numbers.reading import read_measured
+from tests.studies.synthetic import Study, Truth, config, share
+
+LANGUAGES = ("de", "en", "sw")
+
+
+def found(folder, mixtures, nats, seed=0, languages=LANGUAGES):
+    asked = config(languages, mixtures, tasks=(), decision={"weights": {"perplexity": 1}})
+    read = Study(asked, Truth(nats=nats, spread=0.002), seed=seed).read(folder)
+    measured = read_measured(read)
+    return for_all(measured, decide(read.config, measured, compare_all(measured, baselines(read.config, measured))))
+
+
+def test_what_serves_all_is_not_what_serves_one_best(tmp_path):
+    # Each language's own text gives most to itself, a mixture of all nearly as much to everyone.
+    def nats(mixture, language):
+        part = share(mixture, language)
+        return 0.5 if part == 1 else 0.4 if part > 0 else 0.0
+
+    [of] = found(tmp_path / "out", ["de", "en", "sw", {"all": "de,en,sw"}], nats)
+    assert of.languages == LANGUAGES
+    assert of.losses[0][0] == "all"
+    assert dict(of.losses)["en"] - of.losses[0][1] == pytest.approx(0.4 - 0.5 / 3, abs=0.02)
+    assert of.other == "en"
+    value, (low, high) = of.less
+    assert value == pytest.approx(dict(of.losses)["en"] - of.losses[0][1])
+    assert 0 < low < 0.4 - 0.5 / 3 < high < 0.3
+    assert of.text.startswith("One model for all 3 languages: all loses least by the criterion on average (")
+    assert f" with en: {value:.2f} less, 95 % interval +0.2" in of.text
+    assert "); it is recommended, or as good within chance, for 0 of them, and " in of.text
+
+
+def test_of_equals_english_stays(tmp_path):
+    [of] = found(tmp_path / "out", ["de", "en"], lambda mixture, language: 0.1 * (language == "sw"))
+    by_name = dict(of.losses)
+    if by_name["en"] == by_name["de"]:
+        assert of.losses[0][0] == "en"
+    assert of.worst[0] in ("de", "en")
+
+
+def test_the_interval_of_an_average_is_students_of_its_seeds_where_items_agree(tmp_path):
+    """By hand: windows that all say the same, three seeds, two calibrations, two languages that share each seed."""
+    languages = ("de", "en")
+    levels = {"de": [1.0, 1.1, 1.05], "en": [1.3, 1.5, 1.33]}
+    made = Study(config(languages, list(levels), tasks=(), decision={"weights": {"perplexity": 1}}), Truth())
+    for point, arrays in made.arrays.items():
+        for language in languages:
+            name = f"perplexity/{language}"
+            level = 0.5 if point == "dense" else levels[point.split("_")[2]][int(point[-1])]
+            arrays[f"{name}/nats"] = level * arrays[f"{name}/tokens"].astype(float)
+    read = made.read(tmp_path / "out")
+    measured = read_measured(read)
+    [of] = for_all(measured, decide(read.config, measured, compare_all(measured, baselines(read.config, measured))))
+    values = np.asarray([levels["de"], levels["en"]])
+    spread = pool_spread(list(values))
+    known = [spread.of(of_one) for of_one in values]
+    half = scipy.stats.t.ppf(0.975, min(of[1] for of in known)) * np.sqrt(sum(of[0] for of in known) / 3)
+    value = values[1].mean() - values[0].mean()
+    assert of.less[0] == pytest.approx(value)
+    assert of.less[1] == pytest.approx((value - half, value + half), rel=1e-6)
+
+
+def test_items_of_all_languages_count_as_if_they_went_the_same_way(tmp_path):
+    """As verses do that are translations of one another: the average is no surer than one language."""
+    languages = ("de", "en")
+    made = Study(
+        config(languages, ["de", "en"], tasks=(), seeds=(0,), decision={"weights": {"perplexity": 1}}), Truth()
+    )
+    for point in ("wanda_0.5_en_seed0", "wanda_0.5_de_seed0"):
+        arrays = made.arrays[point]
+        for language in languages:
+            change = np.linspace(-0.1, 0.3, len(arrays["perplexity/de/tokens"])) * (point == "wanda_0.5_en_seed0")
+            arrays[f"perplexity/{language}/nats"] = (2 + change) * arrays[f"perplexity/{language}/tokens"].astype(float)
+            arrays[f"perplexity/{language}/tokens"][:] = made.arrays["dense"][f"perplexity/{language}/tokens"]
+    read = made.read(tmp_path / "out")
+    measured = read_measured(read)
+    decisions = decide(read.config, measured, compare_all(measured, baselines(read.config, measured)))
+    [of] = for_all(measured, decisions)
+    single = [decision.against_english.interval for decision in decisions]
+    widths = [high - low for low, high in single]
+    assert np.ptp(of.less[1]) == pytest.approx(np.mean(widths), rel=0.01)
+
+
+def test_one_language_needs_no_compromise(tmp_path):
+    assert found(tmp_path / "out", ["de", "en"], lambda mixture, language: 0.0, languages=("de",)) == ()
