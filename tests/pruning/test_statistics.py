@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxprune.pruning.statistics import InputGram, InputNorms, Statistic
+from jaxprune.pruning.statistics import InputGram, InputNorms, Statistic, add_products_of_panels, add_products_of_strips
 
 STATISTICS = [InputNorms, InputGram]
 
@@ -102,7 +102,22 @@ def test_a_wide_gram_matrix_is_right_from_the_diagonal_up(width, shared_by):
             assert not np.asarray(found[device, group, 1 - group]).any()
 
 
-@pytest.mark.parametrize(("width", "products", "share"), [(64, 1, 1), (1024, 4, 5 / 8)])
+@pytest.mark.parametrize("add_products", [add_products_of_panels, add_products_of_strips])
+@pytest.mark.parametrize("width", [7, 192, 513, 1600])
+def test_what_cpus_and_what_others_compute_is_right_from_the_diagonal_up(add_products, width):
+    rng = np.random.default_rng(width)
+    x_NI = rng.standard_normal((9, width)).astype(np.float32)
+    before_GII = rng.standard_normal((3, width, width)).astype(np.float32)
+    after_GII = np.asarray(jax.jit(add_products)(before_GII, x_NI, jnp.int32(1)))
+    expected_II = before_GII[1] + x_NI.T.astype(np.float64) @ x_NI
+    np.testing.assert_allclose(np.triu(after_GII[1]), np.triu(expected_II), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(after_GII[[0, 2]], before_GII[[0, 2]])
+
+
+# Of six panels of 192 columns, the last of 64, 21 products; beside them a row of them, joined, is in memory.
+@pytest.mark.parametrize(
+    ("width", "products", "share"), [(64, 1, 1), (1024, 21, (5 * 6 / 2 * 192**2 + 64 * 1024) / 1024**2 + 192 / 1024)]
+)
 def test_the_gram_matrix_is_updated_in_place(width, products, share):
     """Its old buffer becomes the new one: two of a wide layer's would not fit."""
     statistic = InputGram.zeros(width, 1)
