@@ -123,7 +123,7 @@ def add_products_of_strips(
 ) -> Float32[Array, "G d_in d_in"]:
     """Adds to one group the products of strips of columns with all from their first on."""
     for start, end in _strips(x_NI.shape[1], _STRIPS, _STRIP_ROWS):
-        gram_GII = _add(gram_GII, _outer(x_NI[:, start:end], x_NI[:, start:]), group, start)
+        gram_GII = _add(gram_GII, _multiply(x_NI[:, start:end].T, x_NI[:, start:]), group, start)
     return gram_GII
 
 
@@ -134,17 +134,22 @@ def add_products_of_panels(
     panels = _strips(x_NI.shape[1], _PANELS, _PANEL_ROWS)
     # Barriers: else the activation is computed again for each panel, and each panel copied for each product.
     x_NI = jax.lax.optimization_barrier(x_NI)
-    panels_NI = jax.lax.optimization_barrier([x_NI[:, start:end] for start, end in panels])
+    right_NI = jax.lax.optimization_barrier([x_NI[:, start:end] for start, end in panels])
+    left_IN = [panel_NI.T for panel_NI in right_NI]
+    if x_NI.dtype != jnp.float32:
+        # Bfloat16 instructions are used only where both operands lie as they are multiplied.
+        x_IN = jax.lax.optimization_barrier(x_NI.T)
+        left_IN = [x_IN[start:end] for start, end in panels]
     for i, (start, _) in enumerate(panels):
-        row = jnp.concatenate([_outer(panels_NI[i], other_NI) for other_NI in panels_NI[i:]], axis=1)
+        row = jnp.concatenate([_multiply(left_IN[i], panel_NI) for panel_NI in right_NI[i:]], axis=1)
         gram_GII = _add(gram_GII, row, group, start)
     return gram_GII
 
 
-def _outer(left_NI: Float[Array, "N left"], right_NJ: Float[Array, "N right"]) -> Float32[Array, "left right"]:
+def _multiply(left: Float[Array, "a N"], right: Float[Array, "N b"]) -> Float32[Array, "a b"]:
     # HIGHEST: TPUs and recent GPUs would round float32 inputs to bfloat16 or TF32. Products of bfloat16 inputs
     # are exact in float32 as they stand, and many times faster than those of inputs cast first.
-    return jnp.matmul(left_NI.T, right_NJ, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
+    return jnp.matmul(left, right, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32)
 
 
 def _strips(width: int, number: int, rows: int) -> list[tuple[int, int]]:

@@ -104,12 +104,13 @@ def test_a_wide_gram_matrix_is_right_from_the_diagonal_up(width, shared_by):
 
 @pytest.mark.parametrize("add_products", [add_products_of_panels, add_products_of_strips])
 @pytest.mark.parametrize("width", [7, 192, 513, 1600])
-def test_what_cpus_and_what_others_compute_is_right_from_the_diagonal_up(add_products, width):
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_what_cpus_and_what_others_compute_is_right_from_the_diagonal_up(add_products, width, dtype):
     rng = np.random.default_rng(width)
-    x_NI = rng.standard_normal((9, width)).astype(np.float32)
+    x_NI = np.asarray(rng.standard_normal((9, width)), dtype)
     before_GII = rng.standard_normal((3, width, width)).astype(np.float32)
     after_GII = np.asarray(jax.jit(add_products)(before_GII, x_NI, jnp.int32(1)))
-    expected_II = before_GII[1] + x_NI.T.astype(np.float64) @ x_NI
+    expected_II = before_GII[1] + x_NI.T.astype(np.float64) @ x_NI.astype(np.float64)
     np.testing.assert_allclose(np.triu(after_GII[1]), np.triu(expected_II), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(after_GII[[0, 2]], before_GII[[0, 2]])
 
