@@ -68,13 +68,13 @@ def quantile(first: Variance, second: Variance, *, outside: float) -> float:
     # Further out than either part alone, and no further than where each has half of the probability.
     low = max(_student_quantile(of, outside) for of in known) * (1 - 1e-6)
     high = sum(_student_quantile(of, outside / 2) for of in known)
-    found = scipy.optimize.brentq(
+    found = scipy.optimize.root_scalar(
         lambda log_distance: math.log(tail(math.exp(log_distance)) / outside),
-        math.log(low),
-        math.log(high),
+        method="brentq",
+        bracket=(math.log(low), math.log(high)),
         xtol=1e-12,
     )
-    return math.exp(found)
+    return math.exp(found.root)
 
 
 def _parts(first: Variance, second: Variance) -> list[Variance]:
