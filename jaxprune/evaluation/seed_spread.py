@@ -19,6 +19,8 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy.special import gammaln
 
+from jaxprune.evaluation.behrens_fisher import Variance
+
 # Inverses of the degrees of freedom of the common variance; near zero is one variance for all. Beforehand, small ones
 # are likelier, with a mean of 1/5: so it is in the study of Gemma-3-270M.
 _INVERSES_K = (np.arange(50) + 0.5) / 50
@@ -41,8 +43,8 @@ class Spread:
     freedom: float
     known: float
 
-    def of(self, values_S: Num[np.ndarray, " S"]) -> tuple[float, float]:
-        """Returns the variance that seeds have in a calibration with these values, and its degrees of freedom.
+    def of(self, values_S: Num[np.ndarray, " S"]) -> Variance:
+        """Returns the variance that seeds have in a calibration with these values.
 
         A single value says nothing of its own.
         """
@@ -50,7 +52,8 @@ class Spread:
         weight = 1 / (1 + own / self.freedom)
         of_own = float(np.var(values_S, ddof=1)) if own else 0.0
         # The relative variances of both, of which either is two over its degrees, add up.
-        return weight * self.variance + (1 - weight) * of_own, 1 / (1 / (self.freedom + own) + weight**2 / self.known)
+        freedom = 1 / (1 / (self.freedom + own) + weight**2 / self.known)
+        return Variance(weight * self.variance + (1 - weight) * of_own, freedom)
 
 
 def pool_spread(values: Iterable[Num[np.ndarray, " _S"]]) -> Spread | None:

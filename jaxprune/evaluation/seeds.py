@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Num
 
 from jaxprune.errors import RequestError
-from jaxprune.evaluation.intervals import Interval, standard_error, student
+from jaxprune.evaluation.behrens_fisher import Variance, behrens_fisher
+from jaxprune.evaluation.intervals import Interval, standard_error
 from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.evaluation.significance import check_pairs
 
@@ -63,12 +64,12 @@ class Part:
 def difference_over_seeds(
     first_SN: Num[np.ndarray, "S N"], second_SN: Num[np.ndarray, "R _N"], counts_N: Num[np.ndarray, " _N"]
 ) -> SeededDifference:
-    """Compares two calibrations by Student's t with the variances of items and of seeds added up.
+    """Compares two calibrations with the errors of items and of seeds added up as Behrens and Fisher have it.
 
-    Degrees of freedom are Welch's and Satterthwaite's: near S + R - 2 where seeds matter most, near N - 1 where items
-    do. Two seeds are the fewest that show a spread, and show it poorly: the interval is then wide, as it should be.
-    What a seed does to single items is part of both variances, so the test is a careful one: of equal calibrations it
-    finds 1 to 6 in 100 different at p < 0.05, if seeds matter alike in both.
+    Where all the error is the items', it is the paired t-test; where all is the seeds', Welch's. Two seeds are the
+    fewest that show a spread, and show it poorly: the interval is then wide, as it should be. What a seed does to
+    single items is part of both variances, so the test is a careful one: of equal calibrations it finds 0 to 4 in 100
+    different at p < 0.05, if seeds matter alike in both.
 
     Args:
       first_SN: totals (nats of a window, score of an answer) of the first calibration. A single seed counts as a
@@ -101,50 +102,61 @@ def criterion_over_seeds(
       RequestError: as ``difference_over_seeds``.
     """
     value, items = 0.0, 0
-    variances: list[tuple[float, float | int]] = []
+    of_items: list[Variance] = []
     of_seeds: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for part in parts:
         items += _check(part)
         counts_N = part.counts_N.astype(np.float64)
         totals = [totals.astype(np.float64) for totals in (part.first_SN, part.second_RN)]
         differences_N = totals[0].mean(axis=0) - totals[1].mean(axis=0)
-        variances.append(((part.weight * standard_error(differences_N, counts_N)) ** 2, len(counts_N) - 1))
+        error = part.weight * standard_error(differences_N, counts_N)
+        of_items.append(Variance(error**2, len(counts_N) - 1))
         value += part.weight * float(differences_N.sum() / counts_N.sum())
         for means, totals_SN in zip(of_seeds, totals, strict=True):
             means.append(part.weight * totals_SN.sum(axis=1) / counts_N.sum())
-    of_items = sum(variance for variance, _ in variances)
     seeds = (len(parts[0].first_SN), len(parts[0].second_RN))
+    values = [np.sum(means, axis=0) for means in of_seeds]
     if spread is not None:
-        known = [spread.of(np.sum(means, axis=0)) for means in of_seeds[: 1 if is_second_dense else 2]]
-        # The difference of two means whose variances are known that well scatters as Behrens and Fisher have it, which
-        # is near Student's t with the fewer degrees; Satterthwaite's sum would promise more.
-        share = sum(variance / number for (variance, _), number in zip(known, seeds, strict=False))
-        variances.append((share, min(freedom for _, freedom in known)))
-    for means, number in zip(of_seeds, seeds, strict=True):
-        if spread is None and number > 1:
-            variances.append((float(np.var(np.sum(means, axis=0), ddof=1)) / number, number - 1))
-    total, freedom = add_variances(variances)
-    interval, p_value = student(value, total**0.5, freedom)
+        known = values[: 1 if is_second_dense else 2]
+        seed_variance = variance_of_difference([(spread.of(values_S), len(values_S)) for values_S in known])
+    else:
+        several = [values_S for values_S in values if len(values_S) > 1]
+        seed_variance = add_variances(
+            [Variance(float(np.var(values_S, ddof=1)) / len(values_S), len(values_S) - 1) for values_S in several]
+        )
+    item_variance = add_variances(of_items)
+    interval, p_value = behrens_fisher(value, item_variance, seed_variance)
     return SeededDifference(
         value=value,
         interval=interval,
         p_value=p_value,
-        error_of_items=of_items**0.5,
-        error_of_seeds=max(0.0, total - of_items) ** 0.5,
+        error_of_items=item_variance.value**0.5,
+        error_of_seeds=seed_variance.value**0.5,
         items=items,
         seeds=seeds,
     )
 
 
-def add_variances(variances: Sequence[tuple[float, float | int]]) -> tuple[float, float]:
-    """Returns the sum of variances, each with its degrees of freedom, and Satterthwaite's degrees of freedom of that.
+def variance_of_difference(known: Sequence[tuple[Variance, int]]) -> Variance:
+    """Returns the variance of a difference of means over seeds.
 
-    Without any variance, where every number of degrees says the same, it is the sum of theirs.
+    Each mean has the variance of one seed, as ``Spread.of`` knows it, and its number of seeds. Both lean on the same
+    calibrations and are not independent. It has the fewer degrees of freedom of the two, with which Student's t never
+    promises too light tails (Mickey and Brown, 1966).
     """
-    total = sum(variance for variance, _ in variances)
+    return Variance(sum(of.value / seeds for of, seeds in known), min(of.freedom for of, _ in known))
+
+
+def add_variances(variances: Sequence[Variance]) -> Variance:
+    """Returns the sum of independent variances with Satterthwaite's degrees of freedom: for parts that are alike.
+
+    Where one part has few degrees and another many it promises too light tails; ``behrens_fisher`` does not. Without
+    any variance, where every number of degrees says the same, it is the sum of theirs.
+    """
+    total = sum(of.value for of in variances)
     if total == 0:
-        return 0.0, float(sum(of for _, of in variances))
-    return total, total**2 / sum(variance**2 / of for variance, of in variances)
+        return Variance(0.0, sum(of.freedom for of in variances))
+    return Variance(total, total**2 / sum(of.value**2 / of.freedom for of in variances))
 
 
 def _check(part: Part) -> int:

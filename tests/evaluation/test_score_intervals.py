@@ -9,7 +9,7 @@ import scipy.stats
 from jaxprune.evaluation.intervals import proportion_interval
 from jaxprune.evaluation.score_intervals import is_right_or_wrong, score_interval
 from jaxprune.evaluation.seed_spread import Spread, pool_spread
-from jaxprune.evaluation.seeds import add_variances
+from tests.evaluation import convolution
 
 
 def alike(variance, freedom):
@@ -52,14 +52,24 @@ def test_grades_that_are_all_zero_have_none():
     assert low == 0 < high
 
 
-def test_grades_have_students_interval_over_seeds():
+def test_the_error_of_grades_over_seeds_is_the_items_and_the_seeds():
     rng = np.random.default_rng(0)
     grades_SN = rng.uniform(0.3, 0.7, (2, 50))
-    of_items, spread = scipy.stats.sem(grades_SN.mean(axis=0)) ** 2, alike(4e-4, 9)
-    total, freedom = add_variances([(of_items, 49), (2e-4, 9)])
-    half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(total)
+    of_items = scipy.stats.sem(grades_SN.mean(axis=0)) ** 2
+    half = convolution.quantile((of_items, 49), (2e-4, 3))
     wanted = (grades_SN.mean() - half, grades_SN.mean() + half)
-    assert score_interval("chrf", grades_SN, spread=spread) == pytest.approx(wanted)
+    assert score_interval("chrf", grades_SN, spread=alike(4e-4, 3)) == pytest.approx(wanted)
+
+
+def test_the_ends_for_answers_over_seeds_are_as_far_from_the_mean_as_the_quantile_says():
+    """Each end, were it the truth, is as many standard errors away as the two errors' sum is in 5 of 100 cases."""
+    answers_SN = np.stack([answers(150, 200), answers(162, 200)])
+    ends = score_interval("acc", answers_SN, spread=alike(1e-3, 3))
+    mean = 156 / 200
+    parts = (mean * (1 - mean) / 200, 199), (1e-3 / 2, 3)
+    errors_away = convolution.quantile(*parts) / np.sqrt(parts[0][0] + parts[1][0])
+    for end in ends:
+        assert abs(end - mean) == pytest.approx(errors_away * np.sqrt(end * (1 - end) / 200 + 1e-3 / 2))
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])

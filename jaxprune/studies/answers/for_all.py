@@ -1,15 +1,17 @@
 """Which calibration a model should have that serves all languages: the one that loses least on average over them."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from jaxprune.evaluation.intervals import Interval, student
+from jaxprune.evaluation.behrens_fisher import Variance, behrens_fisher
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.seed_spread import pool_spread
-from jaxprune.evaluation.seeds import add_variances
+from jaxprune.evaluation.seeds import variance_of_difference
 from jaxprune.studies.answers.criterion import Criterion
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
@@ -109,7 +111,7 @@ def _of_setting(measured: Measured, setting: Setting, decisions: Sequence[Decisi
 def _less(
     measured: Measured, setting: Setting, criteria: Mapping[str, Criterion], best: str, other: str
 ) -> tuple[float, Interval] | None:
-    """Returns how much less the best loses than the other, mean over languages, by Student's t.
+    """Returns how much less the best loses than the other, mean over languages, with a 95 % interval.
 
     A seed is one model in all languages: its average is what varies. The languages' items may be translations of one
     another, so their errors are averaged as if they all went the same way, which is the most that they can be.
@@ -125,15 +127,13 @@ def _less(
         assert difference is not None
         errors.append(difference.error_of_items)
     items = min(len(cells[best].scores[name][of].counts_N) for name in criteria for of in criteria[name].weights)
-    variances: list[tuple[float, float | int]] = [(statistics.fmean(errors) ** 2, items - 1)]
+    of_items = Variance(statistics.fmean(errors) ** 2, items - 1)
     spread = pool_spread(by_seed.values())
+    of_seeds = Variance(0.0, math.inf)
     if spread is not None:
-        known = [(spread.of(by_seed[name]), len(by_seed[name])) for name in (other, best)]
-        share = sum(variance / seeds for (variance, _), seeds in known)
-        variances.append((share, min(freedom for (_, freedom), _ in known)))
+        of_seeds = variance_of_difference([(spread.of(by_seed[name]), len(by_seed[name])) for name in (other, best)])
     value = float(by_seed[other].mean() - by_seed[best].mean())
-    total, freedom = add_variances(variances)
-    return value, student(value, total**0.5, freedom)[0]
+    return value, behrens_fisher(value, of_items, of_seeds)[0]
 
 
 def _by_seed(measured: Measured, cell: Cell, criteria: Mapping[str, Criterion]) -> Float[np.ndarray, " S"] | None:

@@ -99,7 +99,7 @@ def compare(
     )
     numbers = (len(seeds[0]), len(seeds[1]))
     if len(pairs) > 1:
-        test = "Student's t" if spread is None else "Student's t over seeds"
+        test = "Student's t" if spread is None else "Behrens and Fisher's, over seeds"
         return Difference(found.value, found.interval, found.p_value, found.items, numbers, test, ())
     a, b = pairs[0]
     if spread is None:
@@ -111,7 +111,7 @@ def compare(
         if seed in seeds[1]
     )
     return Difference(
-        found.value, found.interval, found.p_value, found.items, numbers, "Student's t over seeds", by_seed
+        found.value, found.interval, found.p_value, found.items, numbers, "Behrens and Fisher's, over seeds", by_seed
     )
 
 

@@ -150,7 +150,7 @@ def _by_window(of: Any, name: str, block: str | None, over_blocks: Callable[...,
 def _interval(
     cells: Cells, calibration: str, language: str, block: str | None, of_windows: _OfWindows
 ) -> Interval | None:
-    """Returns that of a mean over seeds and windows: Student's, with the variances of both added up.
+    """Returns that of a mean over seeds and windows, with the errors of both added up.
 
     What a seed changes is taken from all calibrations of the setting, as comparisons take it: of the many ratios of a
     figure, some of a calibration's own two seeds always lie close together by luck, and others far apart.

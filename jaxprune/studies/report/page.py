@@ -205,12 +205,11 @@ def methods_text(summary: Summary) -> list[str]:
             theirs = [f"{of} ({code})" for code, of in task.languages.items()]
             lines.append(f"{name} is lm-evaluation-harness\u2019s {wording.names(theirs)}.")
     lines += [
-        "Comparisons are paired by item. With several seeds the test is Student's t with the variances of items and "
-        "of seeds added "
-        "up and Satterthwaite\u2019s degrees of freedom; what a seed changes in a calibration is taken to lie between "
-        "what its own seeds say and what all calibrations of the setting say together, the nearer to these the more "
-        "alike they are (Smyth, 2004). With one seed of everything it is McNemar\u2019s exact test for "
-        f"right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
+        "Comparisons are paired by item. With several seeds the test adds the errors of items and of seeds up as "
+        "Behrens and Fisher have it, each with its own degrees of freedom; what a seed changes in a calibration is "
+        "taken to lie between what its own seeds say and what all calibrations of the setting say together, the nearer "
+        "to these the more alike they are (Smyth, 2004). With one seed of everything it is McNemar\u2019s exact test "
+        f"for right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
         f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95 %, "
         "uncorrected. P-values in words are corrected after Holm over all languages and calibrations, because a "
         "calibration is recommended for what came out; those behind published findings over what the finding counts, "

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from jaxprune.evaluation.seed_spread import pool_spread
 from jaxprune.studies.numbers.reading import read_measured
@@ -11,6 +10,7 @@ from jaxprune.studies.report.depth_panels import depth_panels
 from jaxprune.studies.report.page import methods_text
 from jaxprune.studies.report.summary import as_json, summarise
 from jaxprune.studies.report.tables import tables
+from tests.evaluation import convolution
 from tests.studies.synthetic import Study, Truth, config
 
 LANGUAGES = ("ar", "de", "en", "sw")
@@ -69,9 +69,7 @@ def test_ratios_are_means_over_seeds_with_the_variances_of_windows_and_of_seeds(
     spread = pool_spread([by_hand(made, of, measure, block).mean(axis=1) for of in MIXTURES])
     of_seeds, freedom_of_seeds = spread.of(rows.mean(axis=1))
     of_seeds /= 3
-    total = of_windows + of_seeds
-    freedom = total**2 / (of_windows**2 / (rows.shape[1] - 1) + of_seeds**2 / freedom_of_seeds)
-    half = scipy.stats.t.ppf(0.975, freedom) * total**0.5
+    half = convolution.quantile((of_windows, rows.shape[1] - 1), (of_seeds, freedom_of_seeds))
     assert found.db == pytest.approx(rows.mean(), abs=1e-3)
     assert found.interval == pytest.approx((found.db - half, found.db + half), abs=0.03 * half)
 
