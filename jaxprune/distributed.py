@@ -19,8 +19,9 @@ import numpy as np
 from jax._src import distributed  # nothing public tells the coordinator's address that was detected
 from jax.experimental import multihost_utils
 
+from jaxprune.disk import OutOfRoomError
 from jaxprune.errors import RequestError
-from jaxprune.lifeline import Lifeline, end_without_the_others, stop_watching
+from jaxprune.lifeline import Lifeline, end_with_an_error, end_without_the_others, stop_watching
 
 # A process that has died is missed after this time; what it was needed for fails in the others then at the latest.
 _HEARTBEAT_SECONDS = 30
@@ -38,6 +39,10 @@ Arrays = dict[str, np.ndarray]
 
 class SharedError(RequestError):
     """A request that was wrong in one process at least, as all of them know."""
+
+
+class SharedOutOfRoomError(SharedError, OutOfRoomError):
+    """One process at least had no room on its disk, as all of them know."""
 
 
 def start(*, automatic: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -113,10 +118,12 @@ def leave(error: BaseException) -> None:
         time.sleep(_GRACE_SECONDS)
         sys.stderr.flush()
         os._exit(2)
-    if not isinstance(error, jax.errors.JaxRuntimeError):
-        traceback.print_exception(error)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    end_without_the_others(jax.process_index(), reason)
+    # What JAX says of a connection is another process's end; of memory, and of all else, it is this one's.
+    if isinstance(error, jax.errors.JaxRuntimeError) and not reason.startswith("RESOURCE_EXHAUSTED"):
+        end_without_the_others(jax.process_index(), reason)
+    traceback.print_exception(error)
+    end_with_an_error(jax.process_index(), f"{type(error).__name__}: {reason}")
 
 
 def is_first() -> bool:
@@ -142,12 +149,14 @@ def together() -> Iterator[None]:
         mine = error
     if jax.process_count() == 1:
         return
-    messages = _gather(str(mine).encode() if mine else b"")
+    kinds = {b"=": SharedError, b"!": SharedOutOfRoomError}
+    mark = b"!" if isinstance(mine, OutOfRoomError) else b"="
+    messages = _gather(mark + str(mine).encode() if mine else b"")
     if mine is not None:
-        raise SharedError(str(mine)) from mine
+        raise kinds[mark](str(mine)) from mine
     for process, message in enumerate(messages):
         if message:
-            raise SharedError(f"process {process}: {message.decode()}")
+            raise kinds[message[:1]](f"process {process}: {message[1:].decode()}")
 
 
 def agree(request: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ class HuggingFaceWriter:
         self.begin(section, params)()
 
     def begin(self, section: str, params: Params) -> Callable[[], None]:
-        """Takes a section's tensors off the devices; returns what writes them, on any thread."""
+        """Takes a section's tensors off the devices; returns what writes them, on any thread, until they are there."""
         tensors = self._model.owned_tensors(section)
         rows = {tensor.name: rows_of(params[path], is_kernel=tensor.is_kernel) for path, tensor in tensors.items()}
 
@@ -99,6 +99,9 @@ class HuggingFaceWriter:
                 for first, part in of_tensor:
                     array = cast(np.asarray(part), self._specs[name].dtype, name)
                     self._files[self._weight_map[name]].write(name, array, first)
+            # What says that a section is done is kept; a machine that stops must not lose the section itself.
+            for file in {self._weight_map[name] for name in rows}:
+                self._files[file].sync()
 
         return write
 

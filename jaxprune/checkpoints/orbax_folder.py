@@ -141,7 +141,8 @@ class OrbaxWriter:
         self._is_joined = Path(self._path).exists()
         shutil.rmtree(self._path + _UNFINISHED, ignore_errors=True)
         # Orbax compresses, pruned weights to about half; what is fuller than that is found while writing.
-        taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        saved = (path for part in folder.glob(f"{SUBFOLDER}*") for path in part.rglob("*") if path.is_file())
+        taken = sum(path.stat().st_size for path in saved)
         require_space(folder, sum(spec.num_bytes for spec in self._specs.values()) // 2 - taken)
 
     def write(self, section: str, params: Params) -> None:

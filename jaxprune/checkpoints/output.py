@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from jaxprune.disk import no_room, out_of_room
+from jaxprune.disk import OutOfRoomError, no_room, out_of_room
 from jaxprune.errors import RequestError, refusal
 
 _LOCK = ".lock"
@@ -17,12 +17,13 @@ _MARK = ".jaxprune"
 class OutputFolder:
     """A context manager: gives a hidden folder beside ``path``, and renames it to ``path`` at the end.
 
-    A request that fails leaves nothing behind, except what an earlier run had done that it was to resume. A
-    run that is interrupted or crashes leaves the hidden folder: the next run continues it with ``resume``,
-    and clears it otherwise. What ``overwrite`` replaces stays until the end.
+    A request that fails leaves nothing behind, except what an earlier run had done that it was to resume, and work
+    that a full disk stopped. A run that is interrupted or crashes leaves the hidden folder: the next run continues it
+    with ``resume``, and clears it otherwise. What ``overwrite`` replaces stays until the end.
 
     Attributes:
       is_resumed: inside the context, whether an earlier run left something to continue.
+      holds_work: set by whoever writes, when there is work in the folder that ``resume`` can continue.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class OutputFolder:
         self._resume = resume
         self._resumed_from = resumed_from
         self._source = source
-        self.is_resumed = False
+        self.is_resumed = self.holds_work = False
         self._check()
 
     @property
@@ -87,15 +88,19 @@ class OutputFolder:
         Raises:
           RequestError: there was no room on the disk.
         """
+        is_full = error is not None and no_room(error)
+        is_kept = self.is_resumed or (self.holds_work and is_full)
         try:
             if error is None:
                 self._publish()
-            elif not self.is_resumed and (isinstance(error, RequestError) or refusal(error) or no_room(error)):
+            elif not is_kept and (isinstance(error, RequestError) or refusal(error) or is_full):
                 shutil.rmtree(self._partial)
         finally:
             self._leave()
-        if error is not None and not isinstance(error, RequestError) and no_room(error):
-            raise out_of_room(error, self._path.parent) from error
+        if error is not None and is_full and (is_kept or not isinstance(error, RequestError)):
+            told = error if isinstance(error, RequestError) else out_of_room(error, self._path.parent)
+            kept = " What is done so far is kept: repeat the command with --resume." if is_kept else ""
+            raise OutOfRoomError(f"{told}{kept}") from error
 
     def _check(self) -> None:
         path = self._path

@@ -132,12 +132,16 @@ class StreamedSafetensors:
             raise
         self._missing.discard(name)
 
+    def sync(self) -> None:
+        """Makes sure that what was written is on the disk, and not lost with a machine that stops."""
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+
     def finish(self) -> None:
         """Makes sure that every tensor was written and is on the disk."""
         # A file that was begun by an earlier run is known to be complete only by whoever resumed it.
         assert not self._missing, f"{self._path}: never written: {sorted(self._missing)[:3]}"
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
+        self.sync()
 
 
 def _row_bytes(spec: TensorSpec) -> int:

@@ -28,9 +28,17 @@ _FIRST_LINE_SECONDS = 2.0
 _LINE_EVERY_SECONDS = 15.0
 
 
+class _Lines(logging.Handler):
+    """Prints every record as one line, however long: a log file is searched line by line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the message."""
+        err.print(rich.markup.escape(self.format(record)), highlight=False, soft_wrap=True)
+
+
 def log_to_stderr() -> None:
     """Shows what the library has to say (downloads, escalated damping) on standard error."""
-    handler = rich.logging.RichHandler(console=err, show_time=False, show_path=False, show_level=False)
+    handler = _Lines()
     logger = logging.getLogger("jaxprune")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

@@ -16,7 +16,10 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[Path, typer.Argument(help="Folder to write; it must not exist.", metavar="OUT", show_default=False)]
+Out = Annotated[
+    Path,
+    typer.Argument(help="Folder to write; it must not exist, but for --overwrite.", metavar="OUT", show_default=False),
+]
 Texts = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,9 +124,10 @@ def prune(
             return Journal(output.partial / METADATA_FOLDER, request, num_blocks=model.num_blocks, is_kept=is_first())
 
         journal = first_then_others(begin)
+        _check_shared(output.partial)
         first = from_first(len(journal.blocks))
         if not journal.is_complete:
-            writers = first_then_others(lambda: _open_writers(checkpoint, unfinished, output.partial, dtype))
+            writers = first_then_others(lambda: _open_writers(checkpoint, unfinished, output.partial, format, dtype))
             behind = stack.enter_context(WriteBehind())
             sweep = _start_sweep(checkpoint, read, calibration, mesh, compute_dtype, host_bytes, progress)
             behind.start(functools.partial(_write_dense, writers, read))
@@ -143,7 +145,12 @@ def prune(
                 data_parallel=data_parallel,
                 collect=collect,
             )
-            _write_blocks(blocks, model, writers, behind, journal, progress)
+
+            def record(entry: Mapping[str, Any]) -> None:
+                journal.add(entry)
+                output.holds_work = True
+
+            _write_blocks(blocks, model, writers, behind, record, progress)
             with progress.phase(model.num_blocks, "finish"), together():
                 writers.masks.finish()
                 if is_first():
@@ -190,13 +197,19 @@ class _Writers(NamedTuple):
     masks: MaskWriter
 
 
-def _open_writers(checkpoint: Checkpoint, unfinished: Path, folder: Path, dtype: np.dtype | None) -> _Writers:
+def _open_writers(
+    checkpoint: Checkpoint, unfinished: Path, folder: Path, format: str, dtype: np.dtype | None
+) -> _Writers:
     if is_first():
         unfinished.mkdir(exist_ok=True)
         checkpoint.write_companions(unfinished, dtype)
-    return _Writers(
+    writers = _Writers(
         HuggingFaceWriter(unfinished, checkpoint, dtype=dtype), MaskWriter(folder / METADATA_FOLDER, checkpoint.model)
     )
+    if is_first() and unfinished != folder:
+        # What is written at the end must fit as well: whoever opens it makes sure of that.
+        create_writer(folder, checkpoint, format=format, dtype=dtype)
+    return writers
 
 
 def _write_dense(writers: _Writers, read: ReadSection) -> None:
@@ -229,7 +242,7 @@ def _write_blocks(
     model: CausalLM,
     writers: _Writers,
     behind: WriteBehind,
-    journal: Journal,
+    record: Callable[[Mapping[str, Any]], None],
     progress: Progress,
 ) -> None:
     """Writes each block while the next is pruned; ``write`` is the time for which that had to be waited."""
@@ -240,12 +253,29 @@ def _write_blocks(
             behind.finish()
             work = writers.weights.begin(section, block.params), writers.masks.begin(section, block.masks)
             # Only when all processes have written theirs.
-            then = functools.partial(journal.add, _entry(model, block))
+            then = functools.partial(record, _entry(model, block))
             behind.start(functools.partial(_do_all, work), then)
         # The next one comes when this one's memory is free again.
         del block, work
     with progress.phase(model.num_blocks, "write"):
         behind.finish()
+
+
+def _check_shared(partial: Path) -> None:
+    """Makes sure that all processes see the folder that the first one writes to.
+
+    Raises:
+      RequestError: in every process, if one does not.
+    """
+    journal = partial / METADATA_FOLDER / JOURNAL_FILE
+    found = zlib.crc32(journal.read_bytes()) % 2**31 if journal.is_file() else -1
+    of_first = from_first(found)
+    with together():
+        if found != of_first:
+            raise RequestError(
+                f"{partial} was made by process 0, and is not there for this one; name an output in a folder that all "
+                "processes share."
+            )
 
 
 def _do_all(work: Iterable[Callable[[], None]]) -> None:
@@ -264,7 +294,8 @@ def _request(
     }
     if calibration is not None:
         account = calibration.account
-        request["calibration"] = {language: of["sequences"] for language, of in account["languages"].items()}
+        # In their order, which decides the order of the sequences.
+        request["calibration"] = [[language, of["sequences"]] for language, of in account["languages"].items()]
         request |= {name: account[name] for name in ("texts", "length", "fill", "seed")}
         request["sha256 of the calibration tokens"] = account["sha256"]
     return request

@@ -7,6 +7,7 @@ import resource
 import pytest
 
 from jaxprune.checkpoints.output import OutputFolder
+from jaxprune.disk import OutOfRoomError
 from jaxprune.errors import RequestError
 
 
@@ -24,6 +25,14 @@ def _fail(path, error, content="begun", **options):
     """Writes something, then raises."""
     with OutputFolder(path, **options) as folder:
         (folder / "config.json").write_text(content)
+        raise error
+
+
+def _work_and_fail(path, error):
+    output = OutputFolder(path, resumed_from="config.json")
+    with output as folder:
+        (folder / "config.json").write_text("done")
+        output.holds_work = True
         raise error
 
 
@@ -304,3 +313,19 @@ def test_the_model_that_is_read_is_safe(tmp_path):
         OutputFolder(tmp_path / "models", overwrite=True, source=str(source))
     for reference in (str(source), "org/name", "sample:x"):
         OutputFolder(tmp_path / "out", source=reference)
+
+
+@pytest.mark.parametrize("error", [OutOfRoomError("the disk is full."), OSError(errno.ENOSPC, "No space left")])
+def test_work_that_a_full_disk_stopped_is_kept_and_said_to_be(tmp_path, error):
+    with pytest.raises(RequestError, match=r"is full.* repeat the command with --resume\.$"):
+        _work_and_fail(tmp_path / "out", error)
+    again = OutputFolder(tmp_path / "out", resume=True, resumed_from="config.json")
+    with again as folder:
+        assert again.is_resumed
+        assert (folder / "config.json").read_text() == "done"
+
+
+def test_work_that_was_asked_for_wrongly_is_not_kept(tmp_path):
+    with pytest.raises(RequestError, match=r"^bad$"):
+        _work_and_fail(tmp_path / "out", RequestError("bad"))
+    assert _names(tmp_path) == []

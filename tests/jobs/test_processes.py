@@ -113,6 +113,17 @@ def test_what_one_process_finds_wrong_ends_all_with_the_same_message(inputs, cap
     assert run(capsys, *asked).status == 2
 
 
+def test_an_output_that_lies_on_one_of_two_machines_is_refused(inputs):
+    logs = inputs / "logs-apart"
+    (inputs / "elsewhere").mkdir()
+    asked, apart = arguments(inputs, inputs / "apart"), arguments(inputs, inputs / "elsewhere" / "apart")
+    two = multiprocess.start_each([asked, apart], devices=2, logs=logs)
+    assert multiprocess.wait(two, seconds=PATIENCE) == [2, 2]
+    for process in (0, 1):
+        assert "in a folder that all processes share" in (logs / f"{process}.err").read_text()
+    assert not (inputs / ".apart.partial").exists()
+
+
 def test_a_request_that_is_wrong_in_one_process_ends_all_at_once(inputs):
     """As on two machines, one of which lacks a file."""
     logs, asked = inputs / "logs-missing", arguments(inputs, inputs / "never-either")

@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxprune.checkpoints import open_checkpoint
+from jaxprune.checkpoints import open_checkpoint, orbax_folder
+from jaxprune.checkpoints.orbax_folder import OrbaxWriter
+from jaxprune.checkpoints.safetensors_file import StreamedSafetensors
 from jaxprune.data.calibration import load_tokens
+from jaxprune.disk import OutOfRoomError
 from jaxprune.errors import RequestError
 from jaxprune.jobs import prune as job
+from jaxprune.jobs.journal import Journal
 from jaxprune.jobs.prune import prune
+from jaxprune.models.causal_lm import EMBED
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.pruning.magnitude import Magnitude
 from jaxprune.pruning.patterns import NM, Unstructured
@@ -219,3 +224,78 @@ def test_a_damaged_journal_is_refused(tmp_path, inputs, change):
     with pytest.raises(RequestError, match="does not say what was done; start again without --resume"):
         run(inputs, tmp_path / "out", method=Magnitude(), resume=True)
     assert journal.exists()
+
+
+def test_a_disk_that_fills_while_orbax_is_written_loses_no_block(tmp_path, inputs, monkeypatch):
+    run(inputs, tmp_path / "whole", method=Wanda(), format="orbax")
+    save = OrbaxWriter.write
+
+    def fill_up(writer, section, params):
+        if section != EMBED:
+            raise OutOfRoomError("the disk is full.")
+        save(writer, section, params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OrbaxWriter, "write", fill_up)
+        with pytest.raises(RequestError, match="repeat the command with --resume"):
+            run(inputs, tmp_path / "out", method=Wanda(), format="orbax")
+    phases: list[tuple[int, str]] = []
+    run(inputs, tmp_path / "out", method=Wanda(), format="orbax", resume=True, seen=phases)
+    assert not {"collect", "solve"} & {phase for _, phase in phases}
+    again, whole = (open_checkpoint(str(tmp_path / name)) for name in ("out", "whole"))
+    for section in whole.model.sections:
+        wanted = whole.parameters(section)
+        for path, array in again.parameters(section).items():
+            np.testing.assert_array_equal(np.asarray(array), np.asarray(wanted[path]))
+
+
+def test_room_for_orbax_is_asked_for_before_the_first_block(tmp_path, inputs, monkeypatch):
+    asked: list[int] = []
+    phases: list[tuple[int, str]] = []
+
+    def refuse(folder, needed):
+        asked.append(needed)
+        raise OutOfRoomError("the disk is full.")
+
+    monkeypatch.setattr(orbax_folder, "require_space", refuse)
+    with pytest.raises(OutOfRoomError):
+        run(inputs, tmp_path / "out", method=Wanda(), format="orbax", seen=phases)
+    weights = sum(path.stat().st_size for path in (tmp_path / "dense").glob("*.safetensors"))
+    # About half of the weights, however much of the folder the safetensors have already taken.
+    assert 0.45 * weights < asked[0] < 0.55 * weights
+    assert not phases
+    assert not (tmp_path / ".out.partial").exists()
+
+
+def test_a_block_is_on_the_disk_before_the_journal_says_so(tmp_path, inputs, monkeypatch):
+    events: list[str] = []
+    sync, add = StreamedSafetensors.sync, Journal.add
+
+    def note_sync(file):
+        sync(file)
+        events.append("sync")
+
+    def note_add(journal, block):
+        events.append("journal")
+        add(journal, block)
+
+    monkeypatch.setattr(StreamedSafetensors, "sync", note_sync)
+    monkeypatch.setattr(Journal, "add", note_add)
+    run(inputs, tmp_path / "out", method=Magnitude())
+    blocks = open_checkpoint(str(tmp_path / "dense")).model.num_blocks
+    # Of every block the weights and the masks, before the embedding and the head or after them.
+    assert "".join(event[0] for event in events).count("ssj") == blocks
+
+
+def test_languages_in_another_order_are_named(tmp_path, inputs):
+    checkpoint, calibration = inputs
+    account = dict(calibration.account)
+
+    def of(*languages):
+        counts = {language: {"sequences": 2} for language in languages}
+        return checkpoint, dataclasses.replace(calibration, account={**account, "languages": counts})
+
+    with pytest.raises(Killed):
+        run(of("de", "en"), tmp_path / "out", method=Wanda(), kill_at=9)
+    with pytest.raises(RequestError, match=r"calibration = \[\['de', 2\], \['en', 2\]\], .* asks for \[\['en', 2\]"):
+        run(of("en", "de"), tmp_path / "out", method=Wanda(), resume=True)
