@@ -25,8 +25,10 @@ def print_plan(study: Any, part: Any, *, is_json: bool) -> None:
         status = "to do" if result is None else result.status
         tokens = _tokens(study.config, job, study.stages(job), of_tasks)
         plan.append({"id": name, "status": status, "tokens": tokens})
-        unknown = dict.fromkeys(("scoring", "generation"), "?" if of_tasks.uncounted and status != "done" else "–")
-        rows.append([name, status, *(f"{of:,}" if of else unknown.get(phase, "–") for phase, of in tokens.items())])
+        # What is not counted is not nothing.
+        blank = "?" if of_tasks.uncounted and status != "done" else "–"
+        nothing = {"scoring": blank, "generation": blank}
+        rows.append([name, status, *(f"{of:,}" if of else nothing.get(phase, "–") for phase, of in tokens.items())])
     left = [entry for entry in plan if entry["status"] != "done"]
     total = sum(sum(entry["tokens"].values()) for entry in left)
     seconds = _seconds(found, len(left))
