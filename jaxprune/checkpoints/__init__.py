@@ -7,15 +7,15 @@ import numpy as np
 from jaxprune.checkpoints.checkpoint import Checkpoint, CheckpointWriter
 from jaxprune.checkpoints.companions import CONFIG_FILE, GGUFCompanions
 from jaxprune.checkpoints.gguf import GGUFFile
-from jaxprune.checkpoints.hub import fetch_from_hub, parse_hub_id
+from jaxprune.checkpoints.hub import cached_snapshot, fetch_from_hub, parse_hub_id
 from jaxprune.checkpoints.huggingface import HuggingFaceWriter, open_huggingface
 from jaxprune.checkpoints.orbax_folder import SUBFOLDER, OrbaxWriter, open_orbax
 from jaxprune.checkpoints.tensor_checkpoint import TensorCheckpoint
 from jaxprune.errors import RequestError
 from jaxprune.models import build_model
-from jaxprune.samples import fetch
+from jaxprune.samples import SAMPLES, fetch, is_cached
 
-__all__ = ["WRITERS", "Checkpoint", "CheckpointWriter", "create_writer", "open_checkpoint"]
+__all__ = ["WRITERS", "Checkpoint", "CheckpointWriter", "create_writer", "open_cached", "open_checkpoint"]
 
 _SAMPLE = "sample:"
 _POSSIBLE = (
@@ -42,6 +42,21 @@ def open_checkpoint(reference: str) -> Checkpoint:
     if hub_id is None or path.suffix in (".gguf", ".safetensors"):
         raise RequestError(f"the model {reference!r} does not exist; a model is {_POSSIBLE}.")
     return open_huggingface(reference, fetch_from_hub(*hub_id))
+
+
+def open_cached(reference: str) -> Checkpoint | None:
+    """Opens a model reference without downloading anything; returns None if it is not on this machine.
+
+    Raises:
+      RequestError: as ``open_checkpoint`` does.
+    """
+    name, hub_id = reference.removeprefix(_SAMPLE), parse_hub_id(reference)
+    if reference.startswith(_SAMPLE) and name in SAMPLES and not is_cached(name):
+        return None
+    if hub_id is None or Path(reference).expanduser().exists():
+        return open_checkpoint(reference)
+    folder = cached_snapshot(*hub_id)
+    return None if folder is None else open_huggingface(reference, folder)
 
 
 def create_writer(folder: Path, source: Checkpoint, *, format: str, dtype: np.dtype | None) -> CheckpointWriter:

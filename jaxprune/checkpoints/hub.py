@@ -63,6 +63,14 @@ def fetch_from_hub(repository: str, revision: str | None) -> Path:
         raise RequestError(_explained(what, error)) from error
 
 
+def cached_snapshot(repository: str, revision: str | None) -> Path | None:
+    """Returns the local folder of a hub repository as far as the cache has it; None if it has nothing of it."""
+    try:
+        return Path(huggingface_hub.snapshot_download(repository, revision=revision, local_files_only=True))
+    except errors.LocalEntryNotFoundError:
+        return None
+
+
 def _explained(what: str, error: Exception) -> str:
     if isinstance(error, errors.GatedRepoError):  # before RepositoryNotFoundError, of which it is a kind
         return (

@@ -106,7 +106,7 @@ def open_states(
       RequestError: it makes no sense, or a model or text is missing.
     """
     from jaxprune.checkpoints import open_checkpoint
-    from jaxprune.data import check_texts
+    from jaxprune.data import check_languages, check_texts, open_texts
     from jaxprune.distributed import first_then_others, is_first, together
     from jaxprune.jobs.analysis_files import check_out
     from jaxprune.jobs.state_inputs import check_agreement, open_lockstep, parse_compared, prepare_states
@@ -124,6 +124,9 @@ def open_states(
     sizes, dtype, host_bytes = parse_mesh(mesh), parse_compute_dtype(compute_dtype), parse_gigabytes(host_memory)
     if sizes is not None:
         make_mesh(sizes)
+    with console.working(f"looking for languages in {texts}"), together():
+        # Before sentences are, which would be blamed for a language that there is no text in at all.
+        check_languages(open_texts(texts), asked)
     with console.working(f"opening {', '.join(models)}"):
         # What has to be downloaded, the first process downloads.
         checkpoints = first_then_others(lambda: [open_checkpoint(model) for model in models])

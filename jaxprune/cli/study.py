@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxprune.cli import console, options
+from jaxprune.cli import console, options, study_plan
 
 
 def command(
@@ -55,7 +55,7 @@ def command(
     part = parse_shard(shard)
     study = job.open_study(config, out, part)
     if dry_run:
-        _print_plan(study, part, is_json=json)
+        study_plan.print_plan(study, part, is_json=json)
         return
     _print_start(study, part)
     with _Follow(study) as follow:
@@ -130,79 +130,6 @@ def _print_start(study: Any, part: Any) -> None:
     console.err.print(f"{study.config.title}: {'; '.join(parts)}", highlight=False, markup=False, soft_wrap=True)
     for gap in describe_gaps(study.config):
         console.err.print(gap, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_plan(study: Any, part: Any, *, is_json: bool) -> None:
-    from jaxprune.jobs.study_coverage import count_items, describe_gaps, missing_languages
-    from jaxprune.studies.points.grid import job_id
-
-    found = study.results()
-    rows, plan = [], []
-    for job in study.own:
-        name = job_id(job)
-        result = found[name]
-        status = "to do" if result is None else result.status
-        tokens = _tokens(study.config, job, study.stages(job))
-        plan.append({"id": name, "status": status, "tokens": tokens})
-        rows.append([name, status, *(f"{tokens[phase]:,}" if tokens[phase] else "–" for phase in tokens)])
-    left = [entry for entry in plan if entry["status"] != "done"]
-    total = sum(sum(entry["tokens"].values()) for entry in left)
-    seconds = _seconds(found, len(left))
-    with console.working("counting the items of tasks"):
-        items = count_items(study.config)
-    if is_json:
-        result = {"points": plan, "shard": str(part), "tokens": total, "seconds": seconds, "items": items}
-        result |= {"missing": missing_languages(study.config), "gaps": describe_gaps(study.config)}
-        console.print_json(result)
-        return
-    title = f"{study.config.title}: tokens through the whole model"
-    console.out.print(console.table(title, ["point", "status", "prune", "perplexity", "snr"], rows))
-    if items:
-        _print_items(study.config.evaluation, items)
-    tasks = ", and the tasks, whose tokens are not counted" if items else ""
-    summary = [["to do here", f"{len(left)} of {len(plan)} points; {total:,} tokens through the model{tasks}"]]
-    if seconds is not None:
-        summary.append(["time", f"about {seconds / 60:.0f} minutes, to judge by the points that are done"])
-    summary += [["note", gap] for gap in describe_gaps(study.config)]
-    console.out.print(console.summary(summary))
-
-
-def _print_items(evaluation: Any, items: Mapping[str, Mapping[str, int | None]]) -> None:
-    """Prints a table of the items of each model: how many, or how many at most."""
-    rows = []
-    for task, counted in items.items():
-        limit = evaluation.limit_of(task)
-        unknown = "all" if limit is None else f"≤ {limit:,}"
-        shown = {language: unknown if number is None else f"{number:,}" for language, number in counted.items()}
-        rows.append([task, *(shown.get(language, "–") for language in evaluation.languages)])
-    console.out.print(console.table("items of tasks, for each model", ["task", *evaluation.languages], rows))
-    if any(number is None for counted in items.values() for number in counted.values()):
-        console.out.print(
-            "Items that are here are counted; of tasks whose data are fetched when the study starts, or are the "
-            "harness's, only the limit is known.",
-            highlight=False,
-        )
-
-
-def _tokens(config: Any, job: Any, stages: Any) -> dict[str, int]:
-    """Returns how many tokens some stages send through all blocks; pruning does so twice, SNR three times."""
-    evaluation = config.evaluation
-    sequences = 0 if job is None or job.mixture is None else sum(job.mixture.values())
-    windows = {"perplexity": (evaluation.perplexity, 1), "snr": (None if job is None else evaluation.snr, 3)}
-    tokens = {"prune": 2 * sequences * config.calibration.length} | {
-        name: 0 if asked is None else passes * asked.windows * asked.length * len(evaluation.languages)
-        for name, (asked, passes) in windows.items()
-    }
-    return {name: of_stage if name in stages else 0 for name, of_stage in tokens.items()}
-
-
-def _seconds(found: Mapping[str, Any], left: int) -> float | None:
-    took = [
-        sum(result.result.get("seconds", {}).values())
-        for result in found.values()
-        if result is not None and result.status == "done" and result.result.get("point")
-    ]
-    return statistics.median(took) * left if took else None
 
 
 def _print_results(study: Any, result: Mapping[str, Any]) -> None:

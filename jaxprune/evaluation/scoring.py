@@ -24,7 +24,7 @@ from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.sharding import place_params
 from jaxprune.sweep import OnTokens, ReadSection, read_ahead
 
-__all__ = ["ContinuationScore", "Question", "score_continuations", "total_work"]
+__all__ = ["ContinuationScore", "Question", "count_tokens", "score_continuations", "total_work"]
 
 # Hidden states of each device that are unembedded together: enough for the head's weights not to be what is waited for,
 # few enough that a batch's last ones do not fill up many.
@@ -64,6 +64,11 @@ class _Plan:
     trees: list[Tree]
     slots: list[tuple[tuple[int, int], ...]]
     num_slots: int
+
+
+def count_tokens(model: CausalLM, questions: Sequence[Question]) -> int:
+    """Returns the tokens that each block computes for ``score_continuations``, what is there twice once."""
+    return sum(tree.num_tokens for tree in _make_plan(model, questions).trees)
 
 
 def total_work(model: CausalLM, questions: Sequence[Question]) -> int:

@@ -33,7 +33,7 @@ def open_index(names: Collection[str], include: Path | None) -> TaskManager:
       RequestError: there is no such folder.
     """
     if include is not None and not include.is_dir():
-        raise RequestError(f"there is no folder {include}; name one that holds YAML files of tasks.")
+        raise RequestError(f"there is no folder {include.absolute()}; name one that holds YAML files of tasks.")
     own: list[str | Path] = [] if include is None else [include]
     manager, folders = TaskManager(include_path=own, include_defaults=False), set[Path]()
     while wanted := _missing(manager.task_index, names):

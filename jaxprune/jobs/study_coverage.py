@@ -3,13 +3,14 @@
 All of it is known before a model is opened, and nothing is fetched for it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxprune.data import check_languages, knows_languages, open_texts
 from jaxprune.errors import RequestError
 from jaxprune.studies.config.study import StudyConfig
 from jaxprune.tasks import check_files, open_task
+from jaxprune.tasks.items import Item
 from jaxprune.tasks.text_scores import check_installed
 
 InPlace = Callable[[str, Callable[[], Any]], Any]
@@ -117,18 +118,30 @@ def describe_gaps(config: StudyConfig) -> list[str]:
     return lines
 
 
-def count_items(config: StudyConfig) -> dict[str, dict[str, int | None]]:
-    """Returns the items by task and language, as many as are taken; None where only a download tells how many.
+ItemsHere = Mapping[str, Mapping[str, Sequence[Item] | None]]
+"""Items by task and language, as many as are taken; None where they would have to be fetched."""
+
+
+def items_here(config: StudyConfig) -> ItemsHere:
+    """Returns the items of all tasks, the harness's after ours, and fetches none.
 
     Raises:
       RequestError: the cache cannot be used.
     """
     asked = config.evaluation
-    counted: dict[str, dict[str, int | None]] = {}
+    found: dict[str, dict[str, Sequence[Item] | None]] = {}
     for name, known in _languages_of_tasks(config):
         languages = [language for language in asked.languages if language in known]
         if asked.tasks is None or name not in asked.tasks.names or not (task := open_task(name)).is_cached():
-            counted[name] = dict.fromkeys(languages)
+            found[name] = dict.fromkeys(languages)
         else:
-            counted[name] = {language: len(task.items(language, asked.limit_of(name))) for language in languages}
-    return counted
+            found[name] = {language: task.items(language, asked.limit_of(name)) for language in languages}
+    return found
+
+
+def count_items(items: ItemsHere) -> dict[str, dict[str, int | None]]:
+    """Returns how many items there are by task and language; None where only a download tells."""
+    return {
+        name: {language: None if of is None else len(of) for language, of in languages.items()}
+        for name, languages in items.items()
+    }

@@ -105,18 +105,17 @@ class HarnessTasks:
         }
 
 
-def open_harness(asked: Harness, folder: Path, check: Callable[[str, Callable[[], Any]], Any]) -> HarnessTasks:
+def open_harness(asked: Harness, check: Callable[[str, Callable[[], Any]], Any]) -> HarnessTasks:
     """Checks all that can be known of tasks without their data.
 
     Args:
       asked: by the study.
-      folder: of the study file.
       check: calls something, and says of which place of the study file an error of it is.
 
     Raises:
       RequestError: the harness is not installed, has no such task, or that has no such metric.
     """
-    include = None if asked.include is None else folder / Path(asked.include).expanduser()
+    include = None if asked.include is None else Path(asked.include).expanduser()
     names = {of for task in asked.tasks.values() for of in task.languages.values()}
     check(PLACE, _import)
 

@@ -86,7 +86,7 @@ def check_inputs(file: Path, config: StudyConfig) -> HarnessTasks | None:
     check_tasks(config, functools.partial(_in_file, file))
     if evaluation.harness is None:
         return None
-    return open_harness(evaluation.harness, file.absolute().parent, functools.partial(_in_file, file))
+    return open_harness(evaluation.harness, functools.partial(_in_file, file))
 
 
 def _in_file(file: Path, place: str, check: Callable[[], Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
+from transformers import PreTrainedTokenizerBase
 
 from jaxprune.checkpoints.checkpoint import Checkpoint
 from jaxprune.checkpoints.stop_tokens import stop_tokens
@@ -68,9 +69,9 @@ def measure_choices(
     """Scores every choice after its context, and without any."""
     tokenizer, limit = checkpoint.tokenizer(), max_length(checkpoint)
     everything = [item for of_key in items.values() for item in of_key]
-    conditional = [encode_question(tokenizer, item.context, item.choices, max_length=limit) for item in everything]
-    alone = [encode_question(tokenizer, "", _with_space(item), max_length=limit) for item in everything]
-    asked = [*conditional, *alone]
+    encoded = [encode_choices(tokenizer, item, max_length=limit) for item in everything]
+    conditional = [after_context for after_context, _ in encoded]
+    asked = [*conditional, *(alone for _, alone in encoded)]
     scores = scoring.score_continuations(
         checkpoint.parameters,
         checkpoint.model,
@@ -84,10 +85,23 @@ def measure_choices(
     return {key: _chosen([next(found) for _ in of_key]) for key, of_key in items.items()}
 
 
-def _with_space(item: ChoiceItem) -> list[str]:
-    """Returns the choices as they follow the context, with the white space at its end."""
+def encode_choices(
+    tokenizer: PreTrainedTokenizerBase, item: ChoiceItem, *, max_length: int | None
+) -> tuple[Question, Question]:
+    """Returns an item's choices after its context, and without any, with the white space that stands before them.
+
+    Args:
+      max_length: tokens that the model was made for; None for any number.
+
+    Raises:
+      RequestError: a choice has no tokens, or more than the model was made for.
+    """
     space = item.context[len(item.context.rstrip()) :]
-    return [space + choice for choice in item.choices]
+    alone = [space + choice for choice in item.choices]
+    return (
+        encode_question(tokenizer, item.context, item.choices, max_length=max_length),
+        encode_question(tokenizer, "", alone, max_length=max_length),
+    )
 
 
 def _chosen(found: Sequence[tuple[ChoiceItem, Question, np.ndarray, np.ndarray]]) -> Measured:
@@ -117,12 +131,9 @@ def measure_retrieval(
     on_stage: OnStage,
 ) -> dict[Key, Measured]:
     """Looks for each sentence's translation among those of its task and language."""
-    tokenizer = checkpoint.tokenizer()
-    texts = list(
-        dict.fromkeys(text for pairs in items.values() for pair in pairs for text in (pair.source, pair.target))
-    )
+    tokenizer, limit = checkpoint.tokenizer(), max_length(checkpoint)
+    texts = distinct_sentences(items)
     place = {text: index for index, text in enumerate(texts)}
-    limit = max_length(checkpoint)
     whole = [part.tokens_T for part in tokenize(tokenizer, texts, special_tokens=True, count_bytes=False)]
     sentences = [tokens_T[:limit] for tokens_T in whole]
     num_leading = len(window_start(tokenizer))
@@ -150,6 +161,13 @@ def measure_retrieval(
             cut=sum(len(whole[index]) > len(sentences[index]) for index in sources + targets),
         )
     return measured
+
+
+def distinct_sentences(items: Mapping[Key, Sequence[RetrievalPair]]) -> list[str]:
+    """Returns the sentences of all pairs, each once."""
+    return list(
+        dict.fromkeys(text for pairs in items.values() for pair in pairs for text in (pair.source, pair.target))
+    )
 
 
 def measure_generation(
@@ -182,7 +200,7 @@ def measure_generation(
     for (stop, max_new_tokens), numbers in alike.items():
         shortened = []
         for number in numbers:
-            tokens_T = _shortened(prompts[number].tokens_T, start_T, limit, max_new_tokens)
+            tokens_T = shortened_prompt(prompts[number].tokens_T, start_T, limit, max_new_tokens)
             shortened.append(tokens_T)
             if len(tokens_T) < len(prompts[number].tokens_T):
                 cut.add(everything[number][:2])
@@ -208,7 +226,7 @@ def _one_by_one(on_tokens: OnTokens) -> Callable[[str], None]:
     return lambda section: on_tokens(1)
 
 
-def _shortened(tokens_T: np.ndarray, start_T: np.ndarray, limit: int | None, max_new_tokens: int) -> np.ndarray:
+def shortened_prompt(tokens_T: np.ndarray, start_T: np.ndarray, limit: int | None, max_new_tokens: int) -> np.ndarray:
     """Returns a prompt's tokens without those of its beginning that leave no room; what starts a text is kept."""
     room = np.inf if limit is None else limit - max_new_tokens
     if len(tokens_T) <= room:

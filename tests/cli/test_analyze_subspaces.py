@@ -151,6 +151,23 @@ def test_one_line_says_what_to_do(capsys, tiny, long_texts, more, words):
     assert done.err.strip().count("\n") <= 1
 
 
+@pytest.mark.parametrize("command", ["subspaces", "neurons", "all"])
+@pytest.mark.parametrize("texts", ["sample", "generated"])
+def test_a_language_without_text_is_named_and_no_option_blamed_for_it(
+    capsys, tmp_path, tiny, long_texts, monkeypatch, command, texts
+):
+    monkeypatch.setattr("jaxprune.tasks.parallel.task_verses", lambda: pytest.fail("sentences were read first"))
+    source = "sample" if texts == "sample" else long_texts
+    languages = ["--languages", "de,xx,en,yy"]
+    done = run(capsys, "analyze", command, tiny, *asked(source), *languages, "--out", tmp_path / "out")
+    assert done.status == 2
+    known = "ar, " if texts == "sample" else "de, en, sw; "
+    assert done.err.startswith(f"error: {source} has no xx, yy; it has {known}")
+    assert "ask for what it has, or name another source with --texts" in done.err
+    assert "--sentences" not in done.err
+    assert done.err.strip().count("\n") == 0
+
+
 def test_token_ids_have_no_languages(capsys, tmp_path, tiny):
     np.save(tmp_path / "ids.npy", np.ones((20, 64), np.int32))
     done = run(capsys, "analyze", "subspaces", tiny, *asked(f"tokens:{tmp_path / 'ids.npy'}"))

@@ -46,12 +46,20 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(capsys, study, tm
     study.write_text(yaml.safe_dump(asked))
     monkeypatch.setenv("JAXPRUNE_CACHE", str(tmp_path / "nothing"))
     told = run(capsys, "study", study, tmp_path / "out", "--dry-run")
-    assert "tokens through the model, and the tasks, whose tokens are not counted" in told.out
+    assert "tokens through the model, and those of tasks that are not counted" in told.out
+    assert "not counted  the tokens of exams: the data come when the study runs" in told.out
+    assert f"of each model, counted with the tokenizer of {asked['model']}: scoring reads" in told.out
+    assert "generation reads" not in told.out
+    assert [line.split()[-2:] for line in told.out.splitlines() if "seed0" in line] == [["13", "?"]] * 2
     assert any(line.split() == ["exams", "–", "≤", "6"] for line in told.out.splitlines())
     assert "exams has no data in sw: left out there." in told.out
     plan = json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)
     assert plan["items"] == {f"file:{tmp_path}/own.jsonl": {"de": 6}, "exams": {"de": None}}
     assert plan["missing"] == {name: ["sw"] for name in plan["items"]}
+    assert plan["uncounted"] == {"exams": "the data come when the study runs"}
+    # Of each question BOS and a digit, and of all choices BOS: each choice is one token, from which nothing follows.
+    assert all(point["tokens"]["scoring"] == 6 * 2 + 1 for point in plan["points"])
+    assert plan["tokens"] == sum(sum(point["tokens"].values()) for point in plan["points"])
     monkeypatch.setattr("jaxprune.jobs.study.run_study", lambda *args: None)
     begun = run(capsys, "study", study, tmp_path / "out")
     assert "exams has no data in sw: left out there.\n" in begun.err
@@ -67,9 +75,9 @@ def test_what_is_asked_for_later_is_what_there_is_to_do(capsys, study, tmp_path,
     plan = json.loads(run(capsys, "study", study, tmp_path / "out", "--dry-run", "--json").out)
     found = {point["id"]: (point["status"], *point["tokens"].values()) for point in plan["points"]}
     # Tokens of pruning, of perplexity, of signal-to-noise ratios: 4 x 16 twice, 2 languages x 3 x 16, x 1 x 16 thrice.
-    assert found["dense"] == ("outdated", 0, 96, 0)
-    assert found["wanda_0.5_de_seed0"] == ("outdated", 0 if keep == "models" else 128, 96, 0)
-    assert found["wanda_0.5_de_seed1"] == ("to do", 128, 96, 96)
+    assert found["dense"] == ("outdated", 0, 96, 0, 0, 0)
+    assert found["wanda_0.5_de_seed0"] == ("outdated", 0 if keep == "models" else 128, 96, 0, 0, 0)
+    assert found["wanda_0.5_de_seed1"] == ("to do", 128, 96, 96, 0, 0)
     done = run(capsys, "study", study, tmp_path / "out", "--shard", "2/3")
     assert "0 done; 0 failed; 2 to do here (part 2/3), 2 of them only what the file asks for anew" in done.err
     assert (

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from jaxprune.errors import RequestError
-from jaxprune.jobs.study_coverage import count_items, describe_gaps, missing_languages
+from jaxprune.jobs.study_coverage import count_items, describe_gaps, items_here, missing_languages
 from jaxprune.jobs.study_inputs import check_inputs
 from jaxprune.studies.config.study import load_config
 from jaxprune.tasks import TASKS
@@ -138,5 +138,5 @@ def test_items_are_counted_where_they_are(tmp_path):
     own = questions(tmp_path / "own.jsonl", "de", "ar")
     file = ask(tmp_path, languages=["de", "ar"], tasks={"names": [own, "exams"], "limits": {own: 3}})
     config = load_config(file)
-    assert count_items(config) == {own: {"de": 3, "ar": 3}, "exams": {"de": None, "ar": None}}
+    assert count_items(items_here(config)) == {own: {"de": 3, "ar": 3}, "exams": {"de": None, "ar": None}}
     assert not any(task.is_cached() for task in TASKS.values())

@@ -14,6 +14,7 @@ from lm_eval.tasks import TaskManager
 
 from jaxprune.errors import RequestError
 from jaxprune.harness import JaxpruneLM
+from jaxprune.jobs.report import report
 from jaxprune.jobs.study import open_study
 from jaxprune.studies.numbers.reading import read_measured
 from jaxprune.studies.points.grid import Shard
@@ -64,7 +65,7 @@ QUIZ = {"metric": "acc", "ability": "knowledge", "languages": {"de": "quiz_de", 
 SURENESS = {"metric": "sure", "ability": "language", "languages": {"en": "sure_en"}, "limit": 4}
 
 
-def ask(world, path, *, quiz=QUIZ, include="yaml", **changes):
+def ask(world, path, *, quiz=QUIZ, include=None, **changes):
     texts = f"files:{world}/texts"
     study = {
         "title": "Quiz",
@@ -77,7 +78,11 @@ def ask(world, path, *, quiz=QUIZ, include="yaml", **changes):
         "evaluation": {
             "languages": ["de", "en", "sw"],
             "tasks": {"names": [f"file:{world}/own.jsonl"]},
-            "harness": {"limit": 9, "include": include, "tasks": {"quiz": quiz, "sureness": SURENESS}},
+            "harness": {
+                "limit": 9,
+                "include": include or str(world / "yaml"),
+                "tasks": {"quiz": quiz, "sureness": SURENESS},
+            },
         },
         "decision": {
             "weights": {"quiz": 1, "sureness": 3},
@@ -91,7 +96,7 @@ def ask(world, path, *, quiz=QUIZ, include="yaml", **changes):
 
 @pytest.fixture(scope="module")
 def finished(world):
-    """The study, next to the folder of tasks that it names."""
+    """The study, with the folder of tasks that it names."""
     ends = run(ask(world, world / "study.yaml"), world / "out")
     assert ends == dict.fromkeys(("dense", *POINTS))
     return world / "out"
@@ -231,6 +236,25 @@ def test_what_is_asked_otherwise_is_measured_again(finished, world):
     assert study.stages(None) == ["harness"]
 
 
+def test_the_copy_of_a_study_file_finds_its_tasks_and_says_the_same(finished, world, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "out")
+    (tmp_path / "file").mkdir()
+    file = ask(world, tmp_path / "file" / "study.yaml", include="yaml")
+    # Like all paths of a study file: from where the command is run, wherever the file lies.
+    monkeypatch.chdir(world)
+    copy = tmp_path / "out" / "study.yaml"
+    shutil.copyfile(file, copy)
+    again = [open_study(path, tmp_path / "out", Shard(1, 1)).harness for path in (file, copy)]
+    assert all(of is not None and of.missing(("sw",)) == [["quiz", "sw"], ["sureness", "sw"]] for of in again)
+    report(tmp_path / "out", overwrite=False)
+    assert "quiz_de" in (tmp_path / "out" / "report" / "report.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        RequestError, match=rf"evaluation\.harness\.include: there is no folder {tmp_path}/yaml; name one"
+    ):
+        open_study(copy, tmp_path / "out", Shard(1, 1))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -244,7 +268,7 @@ def test_what_is_asked_otherwise_is_measured_again(finished, world):
     ],
 )
 def test_what_can_be_known_is_checked_before_anything_is_pruned(world, tmp_path, changes, words):
-    include = changes.get("include", "yaml")
+    include = changes.get("include")
     quiz = {**QUIZ, **{key: value for key, value in changes.items() if key != "include"}}
     file = ask(world, world / "wrong.yaml", quiz=quiz, include=include, model="/nowhere")
     with pytest.raises(RequestError) as told:

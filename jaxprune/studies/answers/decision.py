@@ -22,12 +22,15 @@ class Candidate:
       p_best: p-value of the hypothesis that the recommended calibration does as well by the criterion; one for the
         recommended calibration itself. Corrected over all pairs of calibrations and all languages of the setting; of a
         pair with English, over the pairs with English, which is all that is ever said of English.
+      may_lose: how much more than the recommended calibration it may lose by the criterion, as far as the 95 % interval
+        of the two says: that none was told from the other does not show that they are equal.
     """
 
     calibration: str
     loss: SeededDifference
     targets: tuple[TargetResult, ...]
     p_best: float
+    may_lose: float
 
     @property
     def holds_targets(self) -> bool:
@@ -104,13 +107,13 @@ class Decision:
         return self.candidates[1] if len(self.candidates) > 1 else None
 
     @property
-    def equals(self) -> tuple[str, ...]:
+    def not_told_apart(self) -> tuple[Candidate, ...]:
         """Calibrations that chance alone could put behind the recommended one, and that hold the targets if it does.
 
         English is among them exactly where it is not measurably worse.
         """
         return tuple(
-            candidate.calibration
+            candidate
             for candidate in self.candidates[1:]
             if candidate.p_best >= ALPHA and candidate.holds_targets >= self.best.holds_targets
         )
@@ -184,13 +187,10 @@ class _Contest:
     def _decide(self, language: str, comparisons: tuple[Comparison, ...]) -> Decision:
         losses = self._losses[language]
         targets = {name: check_targets(self._config, self._measured, self._setting, name, language) for name in losses}
-        unsorted = [Candidate(name, loss, targets[name], 1.0) for name, loss in losses.items()]
+        unsorted = [Candidate(name, loss, targets[name], 1.0, 0.0) for name, loss in losses.items()]
         order = sorted(unsorted, key=lambda of: (not of.holds_targets, of.loss.value, of.calibration != self._english))
         best = order[0].calibration
-        candidates = tuple(
-            dataclasses.replace(candidate, p_best=_of_pair(self._p_pairs, language, best, candidate.calibration))
-            for candidate in order
-        )
+        candidates = (order[0], *(self._beside(best, candidate, language) for candidate in order[1:]))
         english = self._english if self._english in losses else None
         other = None if english == best else english
         return Decision(
@@ -205,6 +205,14 @@ class _Contest:
             payers=_payers(comparisons, self._setting, best, language),
             cost=_cost(self._measured, self._cells, best, self._english),
         )
+
+    def _beside(self, best: str, candidate: Candidate, language: str) -> Candidate:
+        """Returns a candidate with how it compares with the recommended one."""
+        name = candidate.calibration
+        difference = self._difference(language, name, best)
+        assert difference is not None, "of both there is a loss"
+        p_best = _of_pair(self._p_pairs, language, best, name)
+        return dataclasses.replace(candidate, p_best=p_best, may_lose=max(0.0, difference.interval[1]))
 
     def _losses_in(self, language: str) -> dict[str, SeededDifference]:
         dense = self._measured.dense[language]

@@ -127,14 +127,18 @@ def _advice(decision: Decision) -> str:
     if not decision.english_holds_targets:
         if decision.beats_english:
             return f"calibrate on {best.calibration}; English ({english}) loses more, and misses a target"
-        less = "as much, within chance" if decision.is_better_than_english else "no more"
+        if decision.is_better_than_english:
+            return (
+                f"calibrate on {best.calibration}; English ({english}) misses a target; by the criterion no difference "
+                f"to it was found, and it {_english_may_lose(decision)}"
+            )
         return (
-            f"calibrate on {best.calibration}; by the criterion English ({english}) loses {less}, but misses a target"
+            f"calibrate on {best.calibration}; by the criterion English ({english}) loses no more, but misses a target"
         )
     if not decision.beats_english:
         return (
             f"by the criterion {best.calibration} is not measurably better than English ({english}); within chance the "
-            "numbers favour it"
+            f"numbers favour it, and English {_english_may_lose(decision)}"
         )
     return f"calibrate on {best.calibration}"
 
@@ -159,7 +163,13 @@ def _least(decision: Decision) -> str:
         return f"English ({english})"
     if decision.beats_english:
         return f"{best}, measurably less than with English ({english})"
-    return f"{best}; English ({english}) is as good within chance"
+    return f"{best}; no difference to English ({english}) was found, which {_english_may_lose(decision)}"
+
+
+def _english_may_lose(decision: Decision) -> str:
+    """Returns what the interval leaves open where English was not found to be worse."""
+    [english] = [of for of in decision.candidates if of.calibration == decision.english]
+    return wording.may_lose(english.may_lose)
 
 
 def _without_english(decision: Decision) -> str:
@@ -296,10 +306,11 @@ def _join(results: list[TargetResult], language: str) -> str:
 
 def _doubts(decision: Decision) -> str:
     told: list[str] = []
-    others = [name for name in decision.equals if name != decision.english]
+    others = [of for of in decision.not_told_apart if of.calibration != decision.english]
     if others:
+        shown = [f"{of.calibration} ({wording.may_lose(of.may_lose)})" for of in others[:_NAMED]]
         more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
-        told.append(f"as good within chance: {wording.names([*others[:_NAMED], *more])}")
+        told.append(f"by the criterion no difference was found to {wording.names([*shown, *more])}")
     if decision.best.loss.seeds[0] == 1:
         told.append("one seed only, so other calibration text may say otherwise")
     return "; ".join(told)

@@ -31,7 +31,8 @@ class ForAll:
       other: what the first is compared with: the English baseline, or the next best.
       less: how much less the first loses on average, with a 95 % interval for other items and other seeds of these
         languages; None where not all calibrations have a number of each seed.
-      good_in: languages for which the first is recommended, or as good within chance.
+      good_in: languages for which the first is recommended, or was not told from what is.
+      may_lose: how much more it may lose in one of them than what is recommended there, as far as 95 % intervals say.
       worst: the language that loses most with it, and how much.
       fewer: languages in which fewer measures count than in others, so that their losses are of another kind.
     """
@@ -42,6 +43,7 @@ class ForAll:
     other: str
     less: tuple[float, Interval] | None
     good_in: tuple[str, ...]
+    may_lose: float
     worst: tuple[str, float]
     fewer: tuple[str, ...] = ()
 
@@ -52,11 +54,12 @@ class ForAll:
         good, (language, most) = len(self.good_in), self.worst
         fewer = wording.names([language_of(name).english for name in self.fewer])
         limits = f" In {fewer} fewer measures count, which makes it another loss." if fewer else ""
+        open_ = f" (it {wording.may_lose(self.may_lose)} there)" if self.may_lose else ""
         return (
             f"One model for all {len(self.languages)} languages: {best} loses least by the criterion on average "
-            f"({loss:.2f} against {dict(self.losses)[self.other]:.2f} with {self.other}{self._how_sure}); it is "
-            f"recommended, or as good within chance, for {good} of them, and {language_of(language).english} loses "
-            f"most ({most:.2f}).{limits}"
+            f"({loss:.2f} against {dict(self.losses)[self.other]:.2f} with {self.other}{self._how_sure}); for "
+            f"{good} of them it is recommended, or no difference to what is was found{open_}, and "
+            f"{language_of(language).english} loses most ({most:.2f}).{limits}"
         )
 
     @property
@@ -96,13 +99,20 @@ def _of_setting(measured: Measured, setting: Setting, decisions: Sequence[Decisi
     other = ordered[1] if english is None or best == english else english
     counted = {of.language: set(of.criterion.weights) for of in decisions}
     worst = max(losses, key=lambda language: losses[language][best])
+    good = {
+        of.language: one.may_lose
+        for of in decisions
+        for one in (of.best, *of.not_told_apart)
+        if one.calibration == best
+    }
     return ForAll(
         setting=setting,
         languages=tuple(losses),
         losses=tuple((name, means[name]) for name in ordered),
         other=other,
         less=_less(measured, setting, {of.language: of.criterion for of in decisions}, best, other),
-        good_in=tuple(of.language for of in decisions if best in (of.best.calibration, *of.equals)),
+        good_in=tuple(good),
+        may_lose=max(good.values(), default=0.0),
         worst=(worst, losses[worst][best]),
         fewer=tuple(name for name, measures in counted.items() if measures < set.union(*counted.values())),
     )

@@ -33,7 +33,8 @@ class Harness(Part):
     Attributes:
       tasks: by name.
       limit: how many of their items to take for each language; all without one.
-      include: folder of more tasks in the harness's format; relative to the study file.
+      include: folder of more tasks in the harness's format; like all paths of a study file, from where the command is
+        run, so that the copy of the file in the results' folder means the same.
     """
 
     tasks: dict[Word, HarnessTask] = Field(min_length=1)

@@ -39,13 +39,14 @@ def save_figures(folder: Path, figures: Iterable[NamedFigure], *, kinds: Iterabl
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Writes a PNG or an SVG; it is complete or not there.
+    """Writes a PNG or an SVG; it is complete or not there. Every text in it is read as it stands.
 
     Args:
       figure: of matplotlib.
     """
     import matplotlib
 
+    _take_literally(figure)
     kind = path.suffix.lower().removeprefix(".")
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -54,6 +55,26 @@ def save_figure(figure: Any, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _take_literally(figure: Any) -> None:
+    """Keeps names that users give, which may hold a ``$``, from being set as mathematics.
+
+    The powers that matplotlib writes at logarithmic axes are mathematics, and stay so.
+    """
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter
+
+    powers = {
+        text
+        for axis in figure.findobj(Axis)
+        if isinstance(axis.get_major_formatter(), LogFormatter)
+        for text in axis.get_ticklabels(which="both")
+    }
+    for text in figure.findobj(Text):
+        if text not in powers:
+            text.set_parse_math(False)
 
 
 def id_prefix(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxprune.errors import RequestError
+from jaxprune.studies.figures.files import save_figure
 
 _MISSING = "they need matplotlib, and it is not installed: pip install 'jaxprune[figures]'"
 
@@ -38,23 +39,20 @@ def draw_heatmap(path: Path, title: str, dense: Mapping[str, float], pruned: Map
     model unpruned is. The lowest of each column is framed.
 
     Args:
-      path: PNG to write.
+      path: PNG to write; it is complete or not there.
       dense: perplexity of the unpruned model by language.
       pruned: the same for each calibration mixture.
     """
     require_matplotlib()
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     languages, mixtures = list(dense), list(pruned)
     values = np.array([[pruned[mixture][language] for language in languages] for mixture in mixtures])
     cost = np.log(values / np.array([dense[language] for language in languages]))
-    figure, axes = pyplot.subplots(
-        figsize=(max(1.6 + 0.95 * len(languages), 6.5), 1.9 + 0.55 * len(mixtures)), layout="constrained"
-    )
+    size = (max(1.6 + 0.95 * len(languages), 6.5), 1.9 + 0.55 * len(mixtures))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
     highest = max(float(cost.max()), 0.1)
     image = axes.imshow(cost, cmap="YlOrRd", aspect="auto", vmin=0.0, vmax=highest)
     dark = cost > 0.6 * highest
@@ -70,5 +68,4 @@ def draw_heatmap(path: Path, title: str, dense: Mapping[str, float], pruned: Map
     axes.set_title(f"{title}\nperplexity; lowest of each column framed", fontsize=10, loc="left")
     axes.tick_params(length=0)
     figure.colorbar(image, ax=axes, label="log(pruned / dense)")
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    save_figure(figure, path)

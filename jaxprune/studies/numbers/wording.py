@@ -83,6 +83,12 @@ def change(measure: Measure, difference: Difference, factor: float) -> tuple[str
     return f"{signed(factor * difference.value)} points", interval
 
 
+def may_lose(loss: float) -> str:
+    """Returns ``may lose up to 0.03 more``, rounded upwards, as what an interval leaves open is the most there is."""
+    # The digits that are taken off first are those by which a product of a float is wrong.
+    return f"may lose up to {math.ceil(round(100 * loss, 6)) / 100:.2f} more"
+
+
 def seconds(value: float) -> str:
     """Returns ``45 s``, ``12 min`` or ``3.5 h``."""
     if value < 120:

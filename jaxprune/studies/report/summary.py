@@ -195,6 +195,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
                 "loss": candidate.loss.value,
                 "interval": list(candidate.loss.interval),
                 "p_best": candidate.p_best,
+                "may_lose": candidate.may_lose,
                 "targets": [
                     {
                         "target": target_text(result),
@@ -212,7 +213,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         ],
         "against_english": None if decision.against_english is None else decision.against_english.value,
         "p_english": decision.p_english,
-        "as_good_within_chance": list(decision.equals),
+        "not_told_apart": [candidate.calibration for candidate in decision.not_told_apart],
         "passed_over": [candidate.calibration for candidate in decision.passed_over],
         "payers": [{"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers],
         "cost": dataclasses.asdict(decision.cost),

@@ -1,7 +1,7 @@
 """The figure: a PNG of some size whose cells say what was given."""
 
 import numpy as np
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxprune.studies.figures.heatmap import draw_heatmap
@@ -9,7 +9,10 @@ from jaxprune.studies.figures.heatmap import draw_heatmap
 
 def test_every_value_stands_in_its_cell_and_the_lowest_of_a_column_is_framed(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(pyplot, "close", drawn.append)
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *args, **kw: (drawn.append(figure), save(figure, *args, **kw))
+    )
     dense = {"de": 10.0, "sw": 50.0}
     pruned = {
         "en": {"de": 20.0, "sw": 99.5},
