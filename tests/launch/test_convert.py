@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 from tests.launch.stand_ins import ROOT, expected, launch, write_program
 from tests.tiny import write_tiny_checkpoint
 
-# rsync: the contents of one folder into another; ls: 1 if nothing is there.
+# rsync: the contents of one folder into another; ls: 1 if nothing is there, and what gcloud says then.
 GCLOUD = r"""
 here() { [[ $1 == gs://* ]] && echo "$WORLD/buckets/${1#gs://}" || echo "$1"; }
 echo "$@" >> "$WORLD/gcloud"
@@ -18,7 +18,12 @@ case "$2" in
     mkdir -p "$(here "$5")"
     cp --recursive --no-target-directory "$(here "$4")" "$(here "$5")"
     ;;
-  ls) [[ -e $(here "$3") ]] ;;
+  ls)
+    if [[ ! -e $(here "$3") ]]; then
+      echo "ERROR: (gcloud.storage.ls) One or more URLs matched no objects." >&2
+      exit 1
+    fi
+    ;;
 esac
 """
 
@@ -81,6 +86,54 @@ def test_another_copying_command(quick):
     said = (quick / "tool").read_text()
     assert said.startswith("<sync><--quiet><s3://a/b c><")
     assert said.endswith("<s3://d/e>")
+
+
+@pytest.mark.parametrize(("status", "says"), [(1, "ERROR: no active account\nlog in"), (255, "")])
+def test_a_listing_that_fails_is_not_taken_for_a_free_destination(quick, status, says):
+    write_program(quick / "bin" / "tool", f"echo -n '{says}' >&2\nexit {status}")
+    done = run(quick, "org/a", "gs://bucket/x", "--to", "orbax", LIST="tool ls")
+    assert done.returncode == status
+    [line] = done.stderr.splitlines()
+    assert f'tool ls gs://bucket/x ended with status {status} and said "{" ".join(says.splitlines())}"' in line
+    assert "CONTINUE=yes" in line
+    assert not (quick / "buckets").exists()
+    assert run(quick, "org/a", "gs://bucket/x", "--to", "orbax", LIST="tool ls", CONTINUE="yes").returncode == 0
+
+
+def test_a_listing_that_is_not_installed_is_said(quick):
+    done = run(quick, "org/a", "gs://bucket/x", "--to", "orbax", LIST="no-such-program-here")
+    assert done.returncode == 127
+    assert "cannot tell whether gs://bucket/x is free" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expects"),
+    [
+        (["a", "gs://b/c", "--to", "nonsense"], "asked for --to nonsense; choose huggingface or orbax"),
+        (["a", "gs://b/c", "--to=nonsense", "--overwrite"], "asked for --to nonsense; choose huggingface or orbax"),
+        (["a", "gs://b/c", "--to", "huggingface orbax"], "choose huggingface or orbax"),
+        (["a", "gs://b/c", "--dtype", "bfloat16"], "asked for --to ''; choose huggingface or orbax"),
+        (["a", "gs://b/c", "--dtype", "float64", "--to", "orbax"], "asked for --dtype float64; choose float32"),
+        (["--to", "orbax", "a", "gs://b/c"], "put these two first"),
+        (["a", "--to", "orbax", "gs://b/c"], "put these two first"),
+        (["a", "", "--to", "orbax"], "put these two first"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_wrong_requests_are_refused_in_one_line(quick, words, expects, dry):
+    done = run(quick, *dry, *words)
+    assert done.returncode == 2
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert expects in line
+    assert not (quick / "gcloud").exists()
+
+
+@pytest.mark.parametrize("options", [["--to=huggingface"], ["--dtype", "float16", "--overwrite", "--to", "orbax"]])
+def test_what_jaxprune_convert_takes_is_passed_on(quick, options):
+    done = run(quick, "--dry-run", "org/model", "out", *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"jaxprune convert org/model out {' '.join(options)}\n"
 
 
 def test_a_dry_run_prints_and_does_nothing(quick):
