@@ -7,8 +7,9 @@
 #
 # Submits itself with sbatch, and inside the job starts the command with srun. The command gets --distributed (JAX finds
 # the other processes through SLURM's variables), and prune gets --resume: a job that was preempted, lost a node or ran
-# out of time is queued again and goes on where it was stopped. OUT must lie on a file system that all nodes share, and
-# jaxprune be on the PATH there. --dry-run prints what would be done, and does nothing.
+# out of time is queued again and goes on where it was stopped. MODEL and OUT come before the options, OUT must lie on a
+# file system that all nodes share, and jaxprune be on the PATH there. --dry-run prints what would be done, and does
+# nothing.
 #
 #   NODES             how many nodes (default 1)
 #   GPUS_PER_NODE     GPUs of each node (default 8)
@@ -22,6 +23,26 @@
 
 set -euo pipefail
 
+# Prints a command, quoted where a shell needs it.
+show() {
+  local words
+  words=$(printf ' %q' "$@")
+  echo "${words:1}"
+}
+
+# Says in one line what is wrong, and ends the script.
+refuse() {
+  echo "slurm_gpus: $1" >&2
+  exit 2
+}
+
+# Refuses the variable $1 with the value $2 unless that is a whole number of at least $3.
+whole() {
+  if [[ ! $2 =~ ^(0|[1-9][0-9]{0,9})$ || $2 -lt $3 ]]; then
+    refuse "$1 is $(show "$2"); set it to a whole number of at least $3"
+  fi
+}
+
 dry_run=false
 if [[ ${1:-} == --dry-run ]]; then
   dry_run=true
@@ -31,10 +52,25 @@ if [[ $# -lt 2 ]]; then
   echo "usage: NODES=... GPUS_PER_NODE=... $0 [--dry-run] prune MODEL OUT [OPTIONS]   (see the head of this file)" >&2
   exit 2
 fi
+# The third word is where the result is looked for. What is empty or missing counts as an option here.
+case $1 in
+  prune)
+    if [[ ${2:--} == -* || ${3:--} == -* ]]; then
+      refuse "asked for $(show "$@"), which has no MODEL and OUT after prune; put these two first, then the options"
+    fi
+    ;;
+  jaxprune | -*) refuse "asked for $(show "$@"), which is no command of jaxprune; start with prune or another one" ;;
+esac
 nodes=${NODES:-1}
 gpus=${GPUS_PER_NODE:-8}
 cpus=${CPUS_PER_GPU:-8}
+max_restarts=${MAX_RESTARTS:-20}
 export JAXPRUNE_STARTED=${JAXPRUNE_STARTED:-$(date +%s)}
+whole NODES "$nodes" 1
+whole GPUS_PER_NODE "$gpus" 1
+whole CPUS_PER_GPU "$cpus" 1
+whole MAX_RESTARTS "$max_restarts" 0
+whole JAXPRUNE_STARTED "$JAXPRUNE_STARTED" 0
 
 # USR1 comes to the batch script two minutes before the time is up.
 submit=(
@@ -48,13 +84,6 @@ start=(
 )
 if [[ $1 == prune ]]; then start+=(--resume); fi
 
-# Prints a command, quoted where a shell needs it.
-show() {
-  local words
-  words=$(printf ' %q' "$@")
-  echo "${words:1}"
-}
-
 if $dry_run; then
   echo "# Here:"
   show "${submit[@]}"
@@ -67,7 +96,7 @@ if [[ -z ${SLURM_JOB_ID:-} ]]; then
 fi
 
 if [[ $1 == prune ]]; then
-  finished=$(stat -c %Y "${3:-}/jaxprune/manifest.json" 2> /dev/null || echo 0)
+  finished=$(stat -c %Y "$3/jaxprune/manifest.json" 2> /dev/null || echo 0)
   if [[ $finished -ge $JAXPRUNE_STARTED ]]; then
     echo "slurm_gpus: $3 was finished before this job was queued again" >&2
     exit 0
@@ -82,7 +111,7 @@ status=0
 wait $! || status=$?
 if $out_of_time; then
   restarts=${SLURM_RESTART_COUNT:-0}
-  if [[ $restarts -lt ${MAX_RESTARTS:-20} ]]; then
+  if [[ $restarts -lt $max_restarts ]]; then
     echo "slurm_gpus: out of time, queued again" >&2
     scontrol requeue "$SLURM_JOB_ID"
   else

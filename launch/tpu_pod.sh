@@ -7,8 +7,9 @@
 #     launch/tpu_pod.sh [--dry-run] prune MODEL /mnt/shared/OUT --calibration de --texts mc4 --mesh data=4,model=4
 #
 # The command gets --distributed, and prune gets --resume, so that each attempt goes on where the last one was stopped.
-# OUT must lie in a folder that all workers share. --dry-run prints what would be done, and does nothing. Google now
-# steers new users to GKE (gke_jobset.py) or Compute Engine: this is for slices made with "gcloud compute tpus".
+# MODEL and OUT come before the options, and OUT must lie in a folder that all workers share. --dry-run prints what
+# would be done, and does nothing. Google now steers new users to GKE (gke_jobset.py) or Compute Engine: this is for
+# slices made with "gcloud compute tpus".
 #
 #   TPU       name of the slice
 #   ZONE      its zone
@@ -24,6 +25,26 @@
 
 set -euo pipefail
 
+# Prints a command, quoted where a shell needs it.
+show() {
+  local words
+  words=$(printf ' %q' "$@")
+  echo "${words:1}"
+}
+
+# Says in one line what is wrong, and ends the script.
+refuse() {
+  echo "tpu_pod: $1" >&2
+  exit 2
+}
+
+# Refuses the variable $1 with the value $2 unless that is a whole number of at least $3.
+whole() {
+  if [[ ! $2 =~ ^(0|[1-9][0-9]{0,9})$ || $2 -lt $3 ]]; then
+    refuse "$1 is $(show "$2"); set it to a whole number of at least $3"
+  fi
+}
+
 dry_run=false
 if [[ ${1:-} == --dry-run ]]; then
   dry_run=true
@@ -33,22 +54,27 @@ if [[ $# -lt 2 || -z ${TPU:-} || -z ${ZONE:-} || -z ${PACKAGE:-} ]]; then
   echo "usage: TPU=... ZONE=... PACKAGE=... $0 [--dry-run] prune MODEL OUT [OPTIONS]   (see the head of this file)" >&2
   exit 2
 fi
+# The third word is where the result is looked for. What is empty or missing counts as an option here.
+case $1 in
+  prune)
+    if [[ ${2:--} == -* || ${3:--} == -* ]]; then
+      refuse "asked for $(show "$@"), which has no MODEL and OUT after prune; put these two first, then the options"
+    fi
+    ;;
+  jaxprune | -*) refuse "asked for $(show "$@"), which is no command of jaxprune; start with prune or another one" ;;
+esac
 attempts=${ATTEMPTS:-10}
+wait=${WAIT:-60}
+whole ATTEMPTS "$attempts" 1
+whole WAIT "$wait" 0
 started=$(date +%s)
 slice=("$TPU" "--zone=$ZONE" ${PROJECT:+"--project=$PROJECT"})
 command=("$@" --distributed)
 manifest=
 if [[ $1 == prune ]]; then
   command+=(--resume)
-  manifest=${3:-}/jaxprune/manifest.json
+  manifest=$3/jaxprune/manifest.json
 fi
-
-# Prints a command, quoted where a shell needs it.
-show() {
-  local words
-  words=$(printf ' %q' "$@")
-  echo "${words:1}"
-}
 
 # Prints what each worker runs.
 worker() {
@@ -82,7 +108,7 @@ fi
 trap 'exit 130' INT TERM
 status=1
 for ((attempt = 1; attempt <= attempts; attempt++)); do
-  if [[ $attempt -gt 1 ]]; then sleep "${WAIT:-60}"; fi
+  if [[ $attempt -gt 1 ]]; then sleep "$wait"; fi
   state=$("${describe[@]}") || state=missing
   echo "tpu_pod: attempt $attempt of $attempts, $TPU is $state" >&2
   if [[ $state != READY && -n ${RECREATE:-} ]]; then

@@ -113,3 +113,42 @@ def test_what_is_missing_is_said(world):
     done = run(world, "--dry-run")
     assert done.returncode == 2
     assert "usage" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expects"),
+    [
+        (["prune", "--calibration", "de", "org/model", "out"], "put these two first"),
+        (["prune", "org/model", "--calibration", "de", "out"], "put these two first"),
+        (["prune", "org/model"], "put these two first"),
+        (["prune", "org/model", ""], "put these two first"),
+        (["jaxprune", "prune", "org/model", "out"], "start with prune"),
+        (["--help", "prune", "org/model", "out"], "start with prune"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_command_whose_result_would_not_be_found_is_refused(world, words, expects, dry):
+    done = run(world, *dry, *words)
+    assert done.returncode == 2
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"slurm_gpus: asked for {words[0]} {words[1]}")
+    assert expects in line
+    assert not calls(world / "sbatch")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NODES", "abc"), ("NODES", "0"), ("GPUS_PER_NODE", "0"), ("CPUS_PER_GPU", "1.5"), ("MAX_RESTARTS", "-1"),
+        ("JAXPRUNE_STARTED", "now"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_variables_that_are_no_numbers_are_refused(world, name, value, dry):
+    done = run(world, *dry, *PRUNE, **{name: value})
+    assert done.returncode == 2
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"slurm_gpus: {name} is {value}; set it to a whole number of at least")
+    assert not calls(world / "sbatch")

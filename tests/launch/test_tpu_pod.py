@@ -178,3 +178,38 @@ def test_a_dry_run_prints_and_does_nothing(world):
     assert done.returncode == 0, done.stderr
     assert re.sub(r"\b\d{10}\b", "STARTED", done.stdout) == expected("tpu_pod.txt")
     assert not world.calls("gcloud")
+
+
+@pytest.mark.parametrize(
+    ("words", "expects"),
+    [
+        (["prune", "--calibration", "de", "org/model", "out"], "put these two first"),
+        (["prune", "org/model", "--calibration", "de", "out"], "put these two first"),
+        (["prune", "org/model"], "put these two first"),
+        (["prune", "", "out"], "put these two first"),
+        (["jaxprune", "prune", "org/model", "out"], "start with prune"),
+        (["--help", "prune", "org/model", "out"], "start with prune"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_command_whose_result_would_not_be_found_is_refused(world, words, expects, dry):
+    done = world.run(*dry, *words)
+    assert done.returncode == 2
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"tpu_pod: asked for {words[0]} ")
+    assert expects in line
+    assert not world.calls("gcloud")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ATTEMPTS", "abc"), ("ATTEMPTS", "0"), ("WAIT", "abc"), ("WAIT", "-1"), ("WAIT", "1m")]
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_variables_that_are_no_numbers_are_refused(world, name, value, dry):
+    done = world.run(*dry, "prune", "org/model", "out", **{name: value})
+    assert done.returncode == 2
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"tpu_pod: {name} is {value}; set it to a whole number")
+    assert not world.calls("gcloud")
