@@ -16,6 +16,7 @@ accelerator; ``CUDA_VISIBLE_DEVICES`` is set by ``--gpus-each``.
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -23,7 +24,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_SECONDS = 0.05
@@ -53,29 +56,54 @@ def main() -> int:
     return run(commands, settings, logs, options.grace)
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the script."""
+        self.exit(2, f"local_processes: {' '.join(message.split())} (--help explains)\n")
+
+
 def parse() -> argparse.Namespace:
     """Reads the command line; whatever follows ``--`` is the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--processes", type=positive, required=True, metavar="N", help="how many to start")
-    parser.add_argument("--logs", type=Path, default=Path("logs"), help="folder of the logs (default: logs)")
-    parser.add_argument("--port", type=positive, help="of process 0, for the others (default: a free one)")
-    parser.add_argument("--gpus-each", type=positive, metavar="K", help="process I sees GPUs I*K to I*K+K-1 only")
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--processes", type=number(1), required=True, metavar="N", help="how many to start")
+    parser.add_argument("--logs", type=folder, default="logs", help="folder of the logs (default: logs)")
+    parser.add_argument("--port", type=number(1, 65535), help="of process 0, for the others (default: a free one)")
+    parser.add_argument("--gpus-each", type=number(1), metavar="K", help="process I sees GPUs I*K to I*K+K-1 only")
     parser.add_argument(
-        "--grace", type=float, default=30, metavar="SECONDS", help="from asking to end to killing (default: 30)"
+        "--grace", type=seconds, default=30, metavar="SECONDS", help="from asking to end to killing (default: 30)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, and run nothing")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="after --: the command and its arguments")
     return parser.parse_args()
 
 
-def positive(text: str) -> int:
-    """Reads a number of at least one."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def number(least: int, most: int = 999_999_999) -> Callable[[str], int]:
+    """Returns what reads a whole number from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} was given; give a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def seconds(text: str) -> float:
+    """Reads a time."""
+    if not re.fullmatch("[0-9]{1,9}([.][0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} was given; give seconds, such as 30 or 0.5")
+    return float(text)
+
+
+def folder(text: str) -> Path:
+    """Reads the name of a folder that is there, or can be made."""
+    path = Path(text)
+    found = next(each for each in (path, *path.parents) if os.path.exists(each))
+    if not (found.is_dir() and os.access(found, os.W_OK | os.X_OK)):
+        raise argparse.ArgumentTypeError(f"{text!r} was given, but {found} is no folder to write in; name another")
+    return path
 
 
 def free_port() -> int:

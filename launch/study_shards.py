@@ -17,10 +17,14 @@ secret ``--secret``, such as HF_TOKEN, become variables of the shards. Needs Pyt
 
 import argparse
 import json
+import posixpath
+import re
 import shlex
 import string
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 # Every $name is filled in as JSON, which is YAML too: nothing that a user types can break out of its place.
 TEMPLATE = string.Template("""\
@@ -82,43 +86,74 @@ def main() -> int:
     return subprocess.run(["kubectl", "apply", "--filename=-"], input=job, text=True, check=False).returncode
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the script."""
+        self.exit(2, f"study_shards: {' '.join(message.split())} (--help explains)\n")
+
+
 def parse() -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     schedulers = parser.add_subparsers(dest="scheduler", required=True)
     slurm = schedulers.add_parser("slurm", help="a job array")
     kubernetes = schedulers.add_parser("kubernetes", help="an indexed Job")
     for scheduler in (slurm, kubernetes):
         scheduler.add_argument("config", metavar="CONFIG", help="the study's file, where the shards find it")
         scheduler.add_argument("out", metavar="OUT", help="folder of the results, shared by all shards")
-        scheduler.add_argument("--shards", type=positive, required=True, metavar="N", help="into how many to divide")
+        scheduler.add_argument("--shards", type=number(1), required=True, metavar="N", help="into how many to divide")
         scheduler.add_argument("--dry-run", action="store_true", help="print, and submit nothing")
     kubernetes.add_argument("--name", default="jaxprune-study", help="of the Job (default: jaxprune-study)")
     kubernetes.add_argument("--image", required=True, help="container image with jaxprune")
-    kubernetes.add_argument("--claim", required=True, help="PersistentVolumeClaim, ReadWriteMany, mounted as /shared")
-    kubernetes.add_argument("--parallel", type=positive, metavar="K", help="how many run at a time (default: all)")
-    kubernetes.add_argument("--retries", type=int, default=5, help="of a shard that failed (default: 5)")
-    kubernetes.add_argument("--secret", default="jaxprune", help="secret with variables; need not exist")
+    kubernetes.add_argument(
+        "--claim", required=True, type=resource, help="PersistentVolumeClaim, ReadWriteMany, mounted as /shared"
+    )
+    kubernetes.add_argument("--parallel", type=number(1), metavar="K", help="how many run at a time (default: all)")
+    kubernetes.add_argument("--retries", type=number(0), default=5, help="of a shard that failed (default: 5)")
+    kubernetes.add_argument("--secret", type=resource, default="jaxprune", help="secret with variables; need not exist")
     kubernetes.add_argument("--limit", type=pair, action="append", default=[], help="RESOURCE=AMOUNT; repeat for more")
     kubernetes.add_argument("--node", type=pair, action="append", default=[], help="LABEL=VALUE; repeat for more")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.scheduler == "kubernetes":
+        # The names of the hosts are made of it, and each must be a label of RFC 1123.
+        most = 63 - len(f"-{options.shards - 1}")
+        if not re.fullmatch(f"[a-z0-9]([-a-z0-9]{{0,{most - 2}}}[a-z0-9])?", options.name):
+            parser.error(
+                f"argument --name: {options.name!r} is no name for a Job; use a-z, 0-9 and -, with no - at an end, and "
+                f"keep it to {most} characters"
+            )
+        if not posixpath.normpath(options.out).startswith("/shared/"):
+            parser.error(
+                f"OUT is {options.out}, which is lost with the pod; put it in /shared, which is the volume of --claim"
+            )
+    return options
 
 
-def positive(text: str) -> int:
-    """Reads a number of at least one."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def number(least: int) -> Callable[[str], int]:
+    """Returns what reads a whole number of at least ``least``."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} was given; give a whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
+def resource(text: str) -> str:
+    """Reads the name of something that is in the cluster already."""
+    if not re.fullmatch("[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name in Kubernetes; use a-z, 0-9, - and . only")
+    return text
 
 
 def pair(text: str) -> tuple[str, str]:
     """Reads NAME=VALUE."""
     name, separator, value = text.partition("=")
     if not (name and separator and value):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} was given; give NAME=VALUE")
     return name, value
 
 

@@ -137,7 +137,9 @@ def test_other_commands_are_not_resumed(pod):
 
 @pytest.mark.parametrize(("age", "begins"), [(-60, False), (3600, True)])
 def test_a_pod_that_starts_again_after_the_end_does_nothing(tmp_path, pod, age, begins):
-    container = container_of(render("prune", "m", tmp_path / "it's $HOME an out"))
+    container = container_of(render("prune", "m", "/shared/it's $HOME an out", "--calibration", "de"))
+    [place] = [entry for entry in container["env"] if entry["name"] == "MANIFEST"]
+    place["value"] = place["value"].replace("/shared", str(tmp_path), 1)  # as if that were the volume
     manifest = tmp_path / "it's $HOME an out" / "jaxprune" / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.touch()
@@ -155,11 +157,61 @@ def test_it_is_given_to_kubectl(tmp_path):
     assert yaml.safe_load((tmp_path / "input").read_text())["metadata"]["name"] == "llama-sw"
 
 
-@pytest.mark.parametrize("options", [["--topology", "2x"], ["--topology", "3x3"], ["--chips-per-host", "0"]])
-def test_wrong_requests_end_with_2(options):
+@pytest.mark.parametrize(
+    ("options", "expects"),
+    [
+        (["--topology", "2x"], "--topology: '2x' was given; give chips a side"),
+        (["--topology", "3x3"], "change --topology or --chips-per-host"),
+        (["--chips-per-host", "0"], "--chips-per-host: '0' was given; give a whole number of at least 1"),
+        (["--max-restarts", "-1"], "--max-restarts: '-1' was given; give a whole number of at least 0"),
+        (["--name", "A_B"], "--name: 'A_B' is no name for a JobSet"),
+        (["--name", "2-languages"], "begin with a letter"),
+        (["--name", "a-"], "end with no -"),
+        (["--name", "a" * 43, "--slices", "11"], "keep it to 42 characters"),
+        (["--claim", "a b"], "--claim: 'a b' is no name in Kubernetes"),
+    ],
+)
+def test_wrong_requests_are_refused_in_one_line(options, expects):
     done = launch("gke_jobset.py", *OPTIONS, *options, "--dry-run", "--", "prune", "m", "/shared/o")
+    assert_refused(done, expects)
+
+
+def assert_refused(done, expects):
     assert done.returncode == 2
     assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith("gke_jobset: ")
+    assert expects in line
+
+
+def test_the_longest_name_that_fits_is_taken():
+    longest = "a" * (63 - len("-slice-job-10-3-abcde"))  # a pod of the last of 11 slices
+    assert render("prune", "m", "/shared/o", options=["--name", longest, "--slices", 11])["metadata"]["name"] == longest
+
+
+@pytest.mark.parametrize(
+    ("command", "expects"),
+    [
+        (["prune", "--calibration", "de", "m", "/shared/o"], "put these two first"),
+        (["prune", "m", "--calibration", "de", "/shared/o"], "put these two first"),
+        (["prune", "m"], "put these two first"),
+        (["prune", "", "/shared/o"], "put these two first"),
+        (["jaxprune", "prune", "m", "/shared/o"], "start with prune"),
+        (["--quiet", "prune", "m", "/shared/o"], "start with prune"),
+        (["prune", "m", "/tmp/o"], "put OUT in /shared"),
+        (["prune", "m", "o"], "put OUT in /shared"),
+        (["prune", "m", "/shared"], "put OUT in /shared"),
+        (["prune", "m", "/shared/../o"], "put OUT in /shared"),
+        (["prune", "m", "/sharedo/o"], "put OUT in /shared"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_command_whose_result_would_not_be_found_is_refused(tmp_path, command, expects, dry):
+    write_program(tmp_path / "bin" / "kubectl", 'touch "$WORLD/called"')
+    done = launch("gke_jobset.py", *OPTIONS, *dry, "--", *command, path=tmp_path / "bin", WORLD=tmp_path)
+    assert_refused(done, expects)
+    assert f"asked for {command[0]} " in done.stderr
+    assert not (tmp_path / "called").exists()
 
 
 def test_a_dry_run_prints_what_is_expected():

@@ -148,9 +148,35 @@ def test_a_command_that_is_not_there(tmp_path):
     assert not (tmp_path / "logs").exists()
 
 
-@pytest.mark.parametrize("options", [["--processes", 0], ["--processes", "two"], []])
-def test_wrong_requests_end_with_2(options):
-    assert launch("local_processes.py", *options, "--", "true").returncode == 2
+@pytest.mark.parametrize(
+    ("options", "expects"),
+    [
+        (["--processes", 0], "--processes: '0' was given; give a whole number"),
+        (["--processes", "two"], "--processes: 'two' was given; give a whole number"),
+        (["--processes", 2, "--port", 99999], "--port: '99999' was given; give a whole number from 1 to 65535"),
+        (["--processes", 2, "--grace", "nan"], "--grace: 'nan' was given; give seconds"),
+        (["--processes", 2, "--logs", "README.md/x/y"], "README.md is no folder to write in; name another"),
+        (["--processes", 2, "--logs", "README.md"], "README.md is no folder to write in; name another"),
+        ([], "required: --processes"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_wrong_requests_are_refused_in_one_line(options, expects, dry):
+    done = launch("local_processes.py", *options, *dry, "--", "true")
+    assert done.returncode == 2
+    assert not done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith("local_processes: ")
+    assert expects in line
+
+
+def test_the_default_folder_of_logs_is_checked_too(tmp_path):
+    (tmp_path / "logs").touch()
+    words = [sys.executable, ROOT / "launch" / "local_processes.py", "--processes", "1", "--", "true"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "logs is no folder to write in" in line
 
 
 def test_a_dry_run_prints_the_commands():
