@@ -57,8 +57,8 @@ class ForAll:
         open_ = f" (it {wording.may_lose(self.may_lose)} there)" if self.may_lose else ""
         return (
             f"One model for all {len(self.languages)} languages: {best} loses least by the criterion on average "
-            f"({loss:.2f} against {dict(self.losses)[self.other]:.2f} with {self.other}{self._how_sure}); for "
-            f"{good} of them it is recommended, or no difference to what is was found{open_}, and "
+            f"({loss:.2f} against {dict(self.losses)[self.other]:.2f} with {self.other}{self._how_sure}); in "
+            f"{good} of them it is what is recommended, or was not told apart from that{open_}, and "
             f"{language_of(language).english} loses most ({most:.2f}).{limits}"
         )
 

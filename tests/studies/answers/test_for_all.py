@@ -38,7 +38,7 @@ def test_what_serves_all_is_not_what_serves_one_best(tmp_path):
     assert 0 < low < 0.4 - 0.5 / 3 < high < 0.3
     assert of.text.startswith("One model for all 3 languages: all loses least by the criterion on average (")
     assert f" with en: {value:.2f} less, 95 % interval +0.2" in of.text
-    assert "); for 0 of them it is recommended, or no difference to what is was found, and " in of.text
+    assert "); in 0 of them it is what is recommended, or was not told apart from that, and " in of.text
 
 
 def test_where_no_difference_was_found_the_loss_that_is_left_open_is_said(tmp_path):
@@ -52,7 +52,7 @@ def test_where_no_difference_was_found_the_loss_that_is_left_open_is_said(tmp_pa
     assert len(of.good_in) == len(LANGUAGES)
     assert of.may_lose == max(open_) > 0
     said = f"may lose up to {np.ceil(100 * of.may_lose) / 100:.2f} more"
-    assert f"for 3 of them it is recommended, or no difference to what is was found (it {said} there), and" in of.text
+    assert f"in 3 of them it is what is recommended, or was not told apart from that (it {said} there), and" in of.text
 
 
 def test_of_equals_english_stays(tmp_path):
