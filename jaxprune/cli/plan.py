@@ -71,6 +71,17 @@ def command(
         found = job.find_model(model)
         check_widths(found, wanted)
     devices = find_topology(topology, memory_bytes)
+    work = job.lay_out_work(
+        found,
+        devices,
+        method=chosen,
+        pattern=wanted,
+        num_sequences=samples,
+        length=length,
+        sizes=sizes,
+        dtype=weights,
+        compute_dtype=computed,
+    )
     # embed, collect, propagate; a prune for each kernel and what is prepared for each activation, those that differ.
     with console.WorkProgress("plan", _most_programs(found, chosen), "programs") as bar:
 
@@ -78,18 +89,7 @@ def command(
             bar.phase(f"compile {step}")
             bar.advance(1)
 
-        result = job.plan(
-            found,
-            devices,
-            method=chosen,
-            pattern=wanted,
-            num_sequences=samples,
-            length=length,
-            sizes=sizes,
-            dtype=weights,
-            compute_dtype=computed,
-            report=report,
-        )
+        result = job.plan(work, devices, report=report)
     if json:
         console.print_json(result)
     else:
@@ -118,15 +118,15 @@ def _print(result: dict[str, Any]) -> None:
     has = device["memory_bytes"]
     fits = {True: "yes", False: "NO", None: "not known: say --device-memory"}[result["fits"]]
     of = f" of {has / 2**30:.2f} GiB" if has else ""
+    disk = result["disk_bytes"]
+    read, by_one = (f"{disk[name] / 1e9:.1f}" for name in ("read", "read_by_one_host"))
+    of_one = "" if read == by_one else f" by all hosts ({by_one} by one)"
     summary = [
         ["fits", fits],
         ["device", f"peak {device['peak_bytes'] / 2**30:.2f} GiB{of}"],
         ["microbatches", f"{batch['number']} of {batch['sequences']} x {batch['length']} tokens"],
         ["each host", f"{result['host_bytes'] / 2**30:.1f} GiB: hidden states (past --host-memory in a file), blocks"],
-        [
-            "disk",
-            f"{result['disk_bytes']['read'] / 1e9:.1f} GB read, {result['disk_bytes']['written'] / 1e9:.1f} GB written",
-        ],
+        ["disk", f"{read} GB read{of_one}, {disk['written'] / 1e9:.1f} GB written"],
     ]
     if result["seconds"] is not None:
         summary.insert(1, ["seconds", f"{result['seconds']:.3g} at least, without reading and writing"])

@@ -14,15 +14,13 @@ from jaxprune.errors import RequestError
 from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
 from jaxprune.models.causal_lm import CausalLM
+from jaxprune.planning.hosts import host_needs
 from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.phases import Phase, Report, Work, plan_phases
 from jaxprune.planning.topologies import Topology
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
 from jaxprune.sharding import default_mesh, lay_out
-
-# Blocks of weights that a host holds at a time, as they are read and as they are written.
-_BLOCKS_ON_HOST = 3
 
 
 def find_model(reference: str) -> CausalLM:
@@ -45,7 +43,7 @@ def find_model(reference: str) -> CausalLM:
         ) from None
 
 
-def plan(
+def lay_out_work(
     model: CausalLM,
     topology: Topology,
     *,
@@ -56,20 +54,12 @@ def plan(
     sizes: Mapping[str, int] | None,
     dtype: np.dtype,
     compute_dtype: np.dtype,
-    report: Report = lambda step: None,
-) -> dict[str, Any]:
-    """Compiles every step for the devices of ``topology`` and returns what the whole prune takes.
+) -> Work:
+    """Returns what is to be pruned, on a mesh of ``topology``'s devices; nothing is compiled.
 
     Args:
       sizes: of the mesh; None: as ``prune`` would choose.
       dtype: in which the weights are kept.
-      report: told what is compiled next.
-
-    Returns:
-      ``fits``; ``device`` with ``memory_bytes`` and ``peak_bytes`` of one device; ``phases``, each with its peak,
-      products (``flops``, and ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the
-      whole prune on one device; ``seconds``, what the chips need at least, null where their rates are not known;
-      ``host_bytes`` of one host; ``disk_bytes`` read and written; ``advice``, what to change if it does not fit.
 
     Raises:
       RequestError: the mesh needs more devices than there are.
@@ -86,27 +76,46 @@ def plan(
     mesh = lay_out(topology.devices[:needed], sizes)
     rows = batch_rows([num_sequences], length, mesh=mesh)
     passes = -(-num_sequences // rows)
-    work = Work(model, method, pattern, mesh, passes, rows, length, dtype, compute_dtype)
+    return Work(model, method, pattern, mesh, passes, rows, length, dtype, compute_dtype)
+
+
+def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) -> dict[str, Any]:
+    """Compiles every step for the devices of ``topology`` and returns what the whole prune takes.
+
+    Args:
+      work: on devices of ``topology``.
+      report: told what is compiled next.
+
+    Returns:
+      ``fits``; ``device`` with ``memory_bytes`` and ``peak_bytes`` of one device; ``phases``, each with its peak,
+      products (``flops``, and ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the
+      whole prune on one device; ``seconds``, what the chips need at least, null where their rates are not known;
+      ``host_bytes`` of the host that needs most memory; ``disk_bytes``: ``read`` by all hosts, ``read_by_one_host``,
+      the one that reads most, and ``written``; ``advice``, what to change if it does not fit.
+    """
+    model, sizes = work.model, dict(work.mesh.shape)
     phases = plan_phases(work, topology.chip, report)
     peak = max(phase.peak_bytes for phase in phases.values())
     overflows = any(phase.overflow for phase in phases.values())
     fits = None if topology.memory_bytes is None else not overflows and peak <= topology.memory_bytes
     bounds = [phase.lower_bound for phase in phases.values() if phase.lower_bound is not None]
     complete = bool(bounds) and not overflows
-    weights = {section: _section_bytes(model, section, dtype) for section in model.sections}
-    states = passes * rows * length * model.config.hidden_size * np.dtype(compute_dtype).itemsize
-    hosts = min(topology.num_hosts, needed)
+    hosts = host_needs(work)
+    weights = sum(_section_bytes(model, section, work.dtype) for section in model.sections)
     return {
         "fits": fits,
         "topology": topology.name,
-        "mesh": dict(sizes),
-        "microbatch": {"sequences": rows, "length": length, "number": passes},
+        "mesh": sizes,
+        "microbatch": {"sequences": work.num_rows, "length": work.length, "number": work.num_passes},
         "device": {"memory_bytes": topology.memory_bytes, "peak_bytes": peak},
         "phases": {name: _plain(phase) for name, phase in phases.items()},
         "seconds": sum(bounds) if complete else None,
-        "host_bytes": (states if method.statistic is not None else 0) // hosts
-        + _BLOCKS_ON_HOST * max(weights.values()) // hosts,
-        "disk_bytes": {"read": sum(weights.values()), "written": sum(weights.values()) + _mask_bytes(model)},
+        "host_bytes": hosts.memory_bytes,
+        "disk_bytes": {
+            "read": hosts.total_read_bytes,
+            "read_by_one_host": hosts.read_bytes,
+            "written": weights + _mask_bytes(model),
+        },
         "versions": {"jax": jax.__version__},
         "advice": _advice(phases, sizes, topology, work) if fits is False else [],
     }

@@ -53,14 +53,12 @@ class Topology:
       devices: JAX's; those of a TPU cannot run anything.
       chip: what each can do; None where nobody knows.
       memory_bytes: of each device; None if it was not said.
-      num_hosts: machines that they belong to.
     """
 
     name: str
     devices: list[Any]
     chip: Chip | None
     memory_bytes: int | None
-    num_hosts: int
 
 
 def find_topology(name: str, memory_bytes: int | None) -> Topology:
@@ -113,14 +111,13 @@ def _tpu(name: str, kind: str, shape: str, memory_bytes: int | None) -> Topology
         reason = str(error).splitlines()[0]
         raise RequestError(f"--topology {name}: {kind} does not come in this shape ({reason}).") from None
     chip = CHIPS[kind]
-    hosts = len({device.process_index for device in found})
-    return Topology(name, list(found), chip, memory_bytes or chip.memory_bytes, hosts)
+    return Topology(name, list(found), chip, memory_bytes or chip.memory_bytes)
 
 
 def _cpu(name: str, number: int, memory_bytes: int | None) -> Topology:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", number)
-    return Topology(name, jax.devices("cpu"), None, memory_bytes, 1)
+    return Topology(name, jax.devices("cpu"), None, memory_bytes)
 
 
 def _gpu(name: str, number: int, memory_bytes: int | None) -> Topology:
@@ -135,7 +132,7 @@ def _gpu(name: str, number: int, memory_bytes: int | None) -> Topology:
         )
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices[:number]]
     known = min((limit for limit in limits if limit), default=None)
-    return Topology(name, devices[:number], None, memory_bytes or known, 1)
+    return Topology(name, devices[:number], None, memory_bytes or known)
 
 
 def compile_anew(lowered: Any) -> Any:

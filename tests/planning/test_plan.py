@@ -4,7 +4,6 @@ import importlib.util
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,22 +13,17 @@ from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
 from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.topologies import Topology, find_topology
-from jaxprune.pruning import METHODS
-from jaxprune.pruning.patterns import parse_pattern
 from jaxprune.sharding import lay_out
 from tests.cli.run import run
 from tests.models.published import PUBLISHED
+from tests.planning.laid_out import lay
 from tests.tiny import tiny_config
 
-BF16 = jnp.dtype("bfloat16")
 WIDTHS = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
 
 
 def make(config, topology, method="wanda", **changes):
-    chosen = METHODS[method]()
-    settings = {"num_sequences": 24, "length": 128, "sizes": None, "dtype": BF16, "compute_dtype": BF16, **changes}
-    pattern = parse_pattern(settings.pop("pattern", "0.5"), None, chosen.default_scope)
-    return plan(build_model(config), topology, method=chosen, pattern=pattern, **settings)
+    return plan(lay(config, topology, method, **changes), topology)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +123,7 @@ def test_the_compiler_itself_finds_no_room():
 
 def test_processors_are_compared_with_the_memory_that_is_given():
     config = tiny_config("gemma3_text")
-    of = {memory: Topology("cpu:8", jax.devices(), None, memory, 1) for memory in (None, 10**4, 10**9)}
+    of = {memory: Topology("cpu:8", jax.devices(), None, memory) for memory in (None, 10**4, 10**9)}
     found = {memory: make(config, topology) for memory, topology in of.items()}
     assert [found[memory]["fits"] for memory in of] == [None, False, True]
     assert "--mesh" in found[10**4]["advice"][0]
@@ -140,7 +134,7 @@ def test_processors_are_compared_with_the_memory_that_is_given():
 
 def test_more_of_a_mesh_than_there_is_of_devices(four_chips):
     with pytest.raises(RequestError, match=r"needs 8 devices, and v5e:2x2 has 4"):
-        make(tiny_config("llama"), four_chips, sizes={"data": 8, "model": 1})
+        lay(tiny_config("llama"), four_chips, sizes={"data": 8, "model": 1})
 
 
 @pytest.mark.parametrize(
