@@ -2,7 +2,8 @@
 
 Compiles every step for each slice; no TPU is needed, but their compiler is (``pip install 'jaxprune[plan]'``). With
 ``--markdown FILE`` the tables are written as well. Interrupted, it shows what it has, and with ``--json FILE`` it goes
-on there the next time.
+on there the next time. ``--renew-hosts --markdown FILE`` renews the column of host memory in tables that are there: it
+follows from the shardings alone, and nothing is compiled.
 """
 
 import argparse
@@ -18,8 +19,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxprune.jobs.plan import find_model, plan
-from jaxprune.planning.topologies import find_topology
+from jaxprune.jobs.plan import find_model, lay_out_work, plan
+from jaxprune.planning.hosts import host_needs
+from jaxprune.planning.phases import Work
+from jaxprune.planning.topologies import Topology, find_topology
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.patterns import parse_pattern
 
@@ -51,13 +54,13 @@ GROWTH = [
 SPLIT = [Case("llama-3-70b", "sparsegpt", "v5e:2x4", 2048, mesh) for mesh in ((4, 2), (2, 4), (1, 8))]
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Returns a plan, and the seconds that it took to make."""
-    start = time.perf_counter()
+def lay_out(case: Case) -> tuple[Work, Topology]:
+    """Returns what a case asks, and the chips."""
     method = METHODS[case.method]()
-    found = plan(
+    topology = find_topology(case.topology, None)
+    work = lay_out_work(
         find_model(case.model),
-        find_topology(case.topology, None),
+        topology,
         method=method,
         pattern=parse_pattern("0.5", None, method.default_scope),
         num_sequences=SEQUENCES,
@@ -66,7 +69,33 @@ def measure(case: Case) -> dict[str, Any]:
         dtype=jnp.dtype("bfloat16"),
         compute_dtype=jnp.dtype("bfloat16"),
     )
+    return work, topology
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Returns a plan, and the seconds that it took to make."""
+    start = time.perf_counter()
+    found = plan(*lay_out(case))
     return {**case._asdict(), "plan": found, "planned_in": time.perf_counter() - start}
+
+
+def with_hosts_renewed(text: str) -> str:
+    """Returns tables that ``table`` made with the memory of hosts counted anew."""
+    lines = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in MODELS:
+            model, method, topology, tokens, mesh = cells[:5]
+            data, model_size = map(int, mesh.split(" x "))
+            work, _ = lay_out(Case(model, method, topology, int(tokens.split(" x ")[1]), (data, model_size)))
+            line = f"| {' | '.join([*cells[:-1], gibibytes(host_needs(work).memory_bytes)])} |"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def gibibytes(size: int) -> str:
+    """Returns the memory of a host as the tables have it."""
+    return f"{size / 2**30:.1f}"
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -88,7 +117,7 @@ def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
         seconds = [found["phases"][phase]["seconds"] for phase in phases]
         shown = ["-" if value is None else f"{value:.3g}" for value in (found["seconds"], *seconds)]
         what = [row["model"], row["method"], row["topology"], f"{SEQUENCES} x {row['length']}", mesh, peak]
-        cells = [*what, "yes" if found["fits"] else "no", *shown, f"{found['host_bytes'] / 2**30:.1f}"]
+        cells = [*what, "yes" if found["fits"] else "no", *shown, gibibytes(found["host_bytes"])]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -107,7 +136,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="plan only cases whose words contain this")
     parser.add_argument("--json", type=Path, help="file to write the plans to; those in it are not made again")
     parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--renew-hosts", action="store_true", help="only the memory of hosts, in the --markdown file")
     arguments = parser.parse_args()
+    if arguments.renew_hosts:
+        if arguments.markdown is None:
+            parser.error("--renew-hosts renews the file that --markdown names; name it")
+        arguments.markdown.write_text(with_hosts_renewed(arguments.markdown.read_text()))
+        return
     groups = {
         "Llama-3-70B on one chip": ONE_CHIP,
         "From 8 to 256 chips": GROWTH,
@@ -135,7 +170,8 @@ def main() -> None:
     print(text)
     if arguments.markdown:
         arguments.markdown.write_text(
-            "# Plans\n\nMade by `benchmarks/plans.py --markdown benchmarks/plans.md`.\n\n" + text
+            "# Plans\n\nMade by `benchmarks/plans.py --markdown benchmarks/plans.md`.\n"
+            "host GiB is the most that any host holds; `--renew-hosts` counts it anew, from the shardings.\n\n" + text
         )
 
 
