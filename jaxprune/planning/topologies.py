@@ -6,6 +6,7 @@ Google's pages on v5e, v5p and v6e.
 
 import dataclasses
 import importlib.util
+import math
 import os
 import re
 from typing import Any
@@ -42,6 +43,13 @@ CHIPS = {
     "v5p": Chip(int(95.74 * _GIB), 459e12, 2765e9, 600e9),
     "v6e": Chip(int(31.25 * _GIB), 918e12, 1638e9, 400e9),
 }
+
+
+# Shapes that Cloud TPU's pages on each version list ("TPU v5e", "TPU v6e", "TPU v5p": supported configurations). Two
+# dimensions, and these alone; v5p has three, and from one cube of 4x4x4 on any whole cubes up to 6144 chips (16x16x24).
+_FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_SHAPES = {"v5e": _FLAT, "v6e": _FLAT, "v5p": ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4")}
+_MOST_CHIPS_OF_CUBES = {"v5p": 6144}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +91,22 @@ def find_topology(name: str, memory_bytes: int | None) -> Topology:
     )
 
 
+def _check_shape(name: str, kind: str, shape: str) -> None:
+    sizes = [int(size) for size in shape.split("x")]
+    most = _MOST_CHIPS_OF_CUBES.get(kind, 0)
+    are_cubes = len(sizes) == 3 and sizes == sorted(sizes) and all(size and size % 4 == 0 for size in sizes)
+    if shape in _SHAPES[kind] or (are_cubes and math.prod(sizes) <= most):
+        return
+    larger = f", or larger ones AxBxC in multiples of 4, A <= B <= C, up to {most} chips" if most else ""
+    raise RequestError(
+        f"--topology {name}: {kind} does not come in the shape {shape}; ask for {', '.join(_SHAPES[kind])}{larger}."
+    )
+
+
 def _tpu(name: str, kind: str, shape: str, memory_bytes: int | None) -> Topology:
     from jax.experimental import topologies
 
+    _check_shape(name, kind, shape)
     if importlib.util.find_spec("libtpu") is None:
         raise RequestError(
             f"--topology {name} needs the compiler for TPUs, which is not installed; pip install 'jaxprune[plan]' (no "
@@ -102,14 +123,9 @@ def _tpu(name: str, kind: str, shape: str, memory_bytes: int | None) -> Topology
     }.items():
         os.environ.setdefault(variable, value)
     jax.config.update("jax_platforms", "cpu")
-    alone = all(size == "1" for size in shape.split("x"))
-    try:
-        found = topologies.get_topology_desc(
-            name, "tpu", **({"chips_per_host_bounds": (1, 1, 1)} if alone else {})
-        ).devices
-    except (RuntimeError, ValueError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError(f"--topology {name}: {kind} does not come in this shape ({reason}).") from None
+    found = topologies.get_topology_desc(
+        name, "tpu", **({"chips_per_host_bounds": (1, 1, 1)} if shape == "1x1" else {})
+    ).devices
     chip = CHIPS[kind]
     return Topology(name, list(found), chip, memory_bytes or chip.memory_bytes)
 

@@ -144,13 +144,30 @@ def test_more_of_a_mesh_than_there_is_of_devices(four_chips):
         ("v5e-8", "names no devices"),
         ("h100:8", "names no devices"),
         ("cpu:0", "names no devices"),
-        ("v5e:3x5", "does not come in this shape"),
+        ("v5e:3x5", "does not come in the shape 3x5; ask for 1x1, 2x2, 2x4"),
+        ("v5e:2x2x2", "v5e does not come in the shape 2x2x2"),
+        ("v5e:4x2", "ask for 1x1, 2x2, 2x4"),
+        ("v6e:32x32", "v6e does not come in the shape 32x32"),
+        ("v5p:4x4", "v5p does not come in the shape 4x4; ask for 2x2x1"),
+        ("v5p:1x1x1", "ask for 2x2x1"),
+        ("v5p:4x4x6", "multiples of 4"),
+        ("v5p:8x4x4", "A <= B <= C"),
+        ("v5p:0x4x4", "multiples of 4"),
+        ("v5p:16x16x28", "up to 6144 chips"),
         ("gpu:2", "0 GPUs are here"),
     ],
 )
 def test_devices_that_do_not_exist(topology, says):
     with pytest.raises(RequestError, match=says):
         find_topology(topology, None)
+
+
+@pytest.mark.parametrize(
+    ("topology", "chips"),
+    [("v5e:8x16", 128), ("v6e:16x16", 256), ("v5p:2x2x1", 4), ("v5p:2x4x4", 32), ("v5p:4x4x12", 192)],
+)
+def test_shapes_that_exist(topology, chips):
+    assert len(find_topology(topology, None).devices) == chips
 
 
 def test_the_compiler_is_not_installed(monkeypatch):
