@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxprune.jobs.plan import find_model, lay_out_work, plan
+from jaxprune.jobs.plan import find_source, lay_out_work, plan
 from jaxprune.planning.hosts import host_needs
 from jaxprune.planning.phases import Work
 from jaxprune.planning.topologies import Topology, find_topology
@@ -59,7 +59,7 @@ def lay_out(case: Case) -> tuple[Work, Topology]:
     method = METHODS[case.method]()
     topology = find_topology(case.topology, None)
     work = lay_out_work(
-        find_model(case.model),
+        find_source(case.model),
         topology,
         method=method,
         pattern=parse_pattern("0.5", None, method.default_scope),

@@ -22,7 +22,7 @@ def write_checkpoint(folder: Path, config: Mapping[str, Any], *, are_blocks_alik
     """
     model = build_model(dict(config))
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps({**config, "torch_dtype": "bfloat16"}))
     rng = np.random.default_rng(0)
     drawn: dict[str, np.ndarray] = {}
     weight_map, total = {}, 0

@@ -9,10 +9,14 @@ from jaxprune.errors import RequestError
 _COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
-def parse_compute_dtype(name: str | None, *, option: str = "--compute-dtype") -> np.dtype:
-    """Returns the dtype of the forward passes; None: float32 on a CPU, bfloat16 on an accelerator."""
+def parse_compute_dtype(name: str | None, *, option: str = "--compute-dtype", platform: str | None = None) -> np.dtype:
+    """Returns the dtype of the forward passes; None: float32 on a CPU, bfloat16 on an accelerator.
+
+    Args:
+      platform: of the devices; None: of those that are here.
+    """
     if name is None:
-        return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+        return jnp.dtype("float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16")
     if name not in _COMPUTE_DTYPES:
         raise RequestError(f"{option} {name!r} is unknown; choose {', '.join(_COMPUTE_DTYPES)}.")
     return jnp.dtype(name)

@@ -39,10 +39,8 @@ def command(
             show_default=False,
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")] = "bfloat16",
-    compute_dtype: Annotated[
-        str, typer.Option(help="Precision of the forward passes: float32 or bfloat16.")
-    ] = "bfloat16",
+    dtype: options.Dtype = None,
+    compute_dtype: options.ComputeDtype = None,
     json: options.Json = False,
 ) -> None:
     r"""Say what a prune takes, and whether it fits, before anything is run.
@@ -64,15 +62,15 @@ def command(
     chosen = parse_method(method)
     wanted = parse_pattern(pattern, within, chosen.default_scope)
     sizes = parse_mesh(mesh)
-    weights, computed = parse_dtype(dtype), parse_compute_dtype(compute_dtype)
-    assert weights is not None
+    weights = parse_dtype(dtype)
     memory_bytes = parse_gigabytes(device_memory, option="--device-memory")
-    with console.working(f"opening {model}"):
-        found = job.find_model(model)
-        check_widths(found, wanted)
     devices = find_topology(topology, memory_bytes)
+    computed = parse_compute_dtype(compute_dtype, platform=devices.platform)
+    with console.working(f"opening {model}"):
+        source = job.find_source(model)
+        check_widths(source.model, wanted)
     work = job.lay_out_work(
-        found,
+        source,
         devices,
         method=chosen,
         pattern=wanted,
@@ -83,7 +81,7 @@ def command(
         compute_dtype=computed,
     )
     # embed, collect, propagate; a prune for each kernel and what is prepared for each activation, those that differ.
-    with console.WorkProgress("plan", _most_programs(found, chosen), "programs") as bar:
+    with console.WorkProgress("plan", _most_programs(source.model, chosen), "programs") as bar:
 
         def report(step: str) -> None:
             bar.phase(f"compile {step}")
@@ -124,6 +122,7 @@ def _print(result: dict[str, Any]) -> None:
     summary = [
         ["fits", fits],
         ["device", f"peak {device['peak_bytes'] / 2**30:.2f} GiB{of}"],
+        ["precision", f"weights {result['dtype']}, forward passes {result['compute_dtype']}"],
         ["microbatches", f"{batch['number']} of {batch['sequences']} x {batch['length']} tokens"],
         ["each host", f"{result['host_bytes'] / 2**30:.1f} GiB: hidden states (past --host-memory in a file), blocks"],
         ["disk", f"{read} GB read{of_one}, {disk['written'] / 1e9:.1f} GB written"],

@@ -9,42 +9,47 @@ import jax
 import numpy as np
 
 from jaxprune.checkpoints import open_checkpoint
+from jaxprune.checkpoints.companions import CONFIG_FILE
 from jaxprune.checkpoints.json_file import read_object
+from jaxprune.checkpoints.orbax_folder import SUBFOLDER
 from jaxprune.errors import RequestError
 from jaxprune.microbatches import batch_rows
-from jaxprune.models import build_model
-from jaxprune.models.causal_lm import CausalLM
+from jaxprune.models.causal_lm import CausalLM, block_section
 from jaxprune.planning.hosts import host_needs
 from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.phases import Phase, Report, Work, plan_phases
+from jaxprune.planning.source import Source, num_bytes, source_of_config
 from jaxprune.planning.topologies import Topology
 from jaxprune.pruning.method import PruningMethod
 from jaxprune.pruning.patterns import Pattern
 from jaxprune.sharding import default_mesh, lay_out
 
 
-def find_model(reference: str) -> CausalLM:
+def find_source(reference: str) -> Source:
     """Returns the model that a name in ``KNOWN``, a ``config.json`` or its folder, or a checkpoint describes.
 
     Raises:
       RequestError: it names nothing that can be read.
     """
     if reference in KNOWN:
-        return build_model(KNOWN[reference])
+        return source_of_config(KNOWN[reference], reference)
     path = Path(reference).expanduser()
-    config = path / "config.json" if path.is_dir() else path
-    if config.suffix == ".json" and config.is_file():
-        return build_model(read_object(config))
+    config = path / CONFIG_FILE if path.is_dir() else path
+    # Where there are weights, they say better than the config in what dtype they are.
+    has_weights = path.is_dir() and ((path / SUBFOLDER).is_dir() or any(path.glob("*.safetensors")))
+    if config.suffix == ".json" and config.is_file() and not has_weights:
+        return source_of_config(read_object(config), str(config))
     try:
-        return open_checkpoint(reference).model
+        checkpoint = open_checkpoint(reference)
     except RequestError as error:
         raise RequestError(
             f"{error} A plan also knows {', '.join(KNOWN)}, and needs no more than a config.json."
         ) from None
+    return Source(checkpoint.model, checkpoint.dtypes)
 
 
 def lay_out_work(
-    model: CausalLM,
+    source: Source,
     topology: Topology,
     *,
     method: PruningMethod,
@@ -52,14 +57,14 @@ def lay_out_work(
     num_sequences: int,
     length: int,
     sizes: Mapping[str, int] | None,
-    dtype: np.dtype,
+    dtype: np.dtype | None,
     compute_dtype: np.dtype,
 ) -> Work:
     """Returns what is to be pruned, on a mesh of ``topology``'s devices; nothing is compiled.
 
     Args:
       sizes: of the mesh; None: as ``prune`` would choose.
-      dtype: in which the weights are kept.
+      dtype: in which the weights are kept; None: as they are stored.
 
     Raises:
       RequestError: the mesh needs more devices than there are.
@@ -76,7 +81,7 @@ def lay_out_work(
     mesh = lay_out(topology.devices[:needed], sizes)
     rows = batch_rows([num_sequences], length, mesh=mesh)
     passes = -(-num_sequences // rows)
-    return Work(model, method, pattern, mesh, passes, rows, length, dtype, compute_dtype)
+    return Work(source, dtype, method, pattern, mesh, passes, rows, length, compute_dtype)
 
 
 def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) -> dict[str, Any]:
@@ -87,11 +92,12 @@ def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) 
       report: told what is compiled next.
 
     Returns:
-      ``fits``; ``device`` with ``memory_bytes`` and ``peak_bytes`` of one device; ``phases``, each with its peak,
-      products (``flops``, and ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the
-      whole prune on one device; ``seconds``, what the chips need at least, null where their rates are not known;
-      ``host_bytes`` of the host that needs most memory; ``disk_bytes``: ``read`` by all hosts, ``read_by_one_host``,
-      the one that reads most, and ``written``; ``advice``, what to change if it does not fit.
+      ``fits``; ``dtype`` of a block's weights and ``compute_dtype`` of the forward passes; ``device`` with
+      ``memory_bytes`` and ``peak_bytes`` of one device; ``phases``, each with its peak, products (``flops``, and
+      ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the whole prune on one device;
+      ``seconds``, what the chips need at least, null where their rates are not known; ``host_bytes`` of the host that
+      needs most memory; ``disk_bytes``: ``read`` by all hosts, ``read_by_one_host``, the one that reads most, and
+      ``written``; ``advice``, what to change if it does not fit.
     """
     model, sizes = work.model, dict(work.mesh.shape)
     phases = plan_phases(work, topology.chip, report)
@@ -101,11 +107,13 @@ def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) 
     bounds = [phase.lower_bound for phase in phases.values() if phase.lower_bound is not None]
     complete = bool(bounds) and not overflows
     hosts = host_needs(work)
-    weights = sum(_section_bytes(model, section, work.dtype) for section in model.sections)
+    weights = sum(num_bytes(model.owned_tensors(section), work.kept.dtypes(section)) for section in model.sections)
     return {
         "fits": fits,
         "topology": topology.name,
         "mesh": sizes,
+        "dtype": "/".join(sorted({kept.name for kept in work.kept.dtypes(block_section(0)).values()})),
+        "compute_dtype": np.dtype(work.compute_dtype).name,
         "microbatch": {"sequences": work.num_rows, "length": work.length, "number": work.num_passes},
         "device": {"memory_bytes": topology.memory_bytes, "peak_bytes": peak},
         "phases": {name: _plain(phase) for name, phase in phases.items()},
@@ -130,12 +138,6 @@ def _plain(phase: Phase) -> dict[str, Any]:
         "programs": phase.programs,
         "overflow": phase.overflow,
     }
-
-
-def _section_bytes(model: CausalLM, section: str, dtype: np.dtype) -> int:
-    return sum(
-        int(np.prod(tensor.shape)) * np.dtype(dtype).itemsize for tensor in model.owned_tensors(section).values()
-    )
 
 
 def _mask_bytes(model: CausalLM) -> int:

@@ -5,14 +5,14 @@ Weights are split over ``model`` alone: hosts along ``data`` all read whole sect
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from jax.sharding import NamedSharding
 
-from jaxprune.models.causal_lm import EMBED, HEAD, Tensor, block_section
+from jaxprune.models.causal_lm import EMBED, HEAD, block_section
 from jaxprune.planning.phases import Work
+from jaxprune.planning.source import Source, num_bytes
 from jaxprune.sharding import batch_sharding, param_sharding
 
 # Sections of weights that a host holds at a time, as they are read and as they are written.
@@ -38,22 +38,19 @@ def host_needs(work: Work) -> HostNeeds:
 
     The first one reads whole what it writes as it was read: what stands outside of the blocks.
     """
-    block = _by_host(work, work.model.tensors(block_section(0)))
-    outer = [work.model.owned_tensors(section) for section in (EMBED, HEAD)]
-    embed: Counter[int] = Counter()
+    kept, stored = _parts(work, work.kept), _parts(work, work.source)
     states: Counter[int] = Counter()
     if work.method.statistic is not None:
-        embed = _by_host(work, outer[0])
         shape = (work.num_rows, work.length, work.model.config.hidden_size)
         states = bytes_by_host(batch_sharding(work.mesh), shape, np.dtype(work.compute_dtype))
-    whole = [_whole(work, tensors) for tensors in outer]
-    first = min(block)
+    first = min(kept.block)
     memory, read = {}, {}
-    for host in block:
-        share = max(block[host], embed[host])
-        largest = max(share, *whole) if host == first else share
+    for host in kept.block:
+        share = max(kept.block[host], kept.embed[host])
+        largest = max(share, *kept.outer) if host == first else share
         memory[host] = work.num_passes * states[host] + largest + (_SECTIONS_ON_HOST - 1) * share
-        read[host] = work.model.num_blocks * block[host] + (sum(whole) if host == first else embed[host])
+        outside = sum(stored.outer) if host == first else stored.embed[host]
+        read[host] = work.model.num_blocks * stored.block[host] + outside
     return HostNeeds(max(memory.values()), max(read.values()), sum(read.values()))
 
 
@@ -66,13 +63,31 @@ def bytes_by_host(sharding: NamedSharding, shape: tuple[int, ...], dtype: np.dty
     return Counter({host: len(distinct) * size for host, distinct in parts.items()})
 
 
-def _by_host(work: Work, tensors: Mapping[str, Tensor]) -> Counter[int]:
-    total: Counter[int] = Counter()
-    for path, tensor in tensors.items():
-        shape = tensor.shape[::-1] if tensor.is_kernel else tensor.shape
-        total += bytes_by_host(param_sharding(work.mesh, path, shape), shape, np.dtype(work.dtype))
-    return total
+class _Parts(NamedTuple):
+    """Bytes of weights.
+
+    Attributes:
+      block: of one, what each host's devices hold.
+      embed: likewise of the embedding; nothing if no text is read.
+      outer: of the embedding and of the head, whole.
+    """
+
+    block: Counter[int]
+    embed: Counter[int]
+    outer: list[int]
 
 
-def _whole(work: Work, tensors: Mapping[str, Tensor]) -> int:
-    return sum(int(np.prod(tensor.shape)) * np.dtype(work.dtype).itemsize for tensor in tensors.values())
+def _parts(work: Work, source: Source) -> _Parts:
+    def by_host(section: str) -> Counter[int]:
+        total: Counter[int] = Counter()
+        dtypes = source.dtypes(section)
+        for path, tensor in source.model.tensors(section).items():
+            shape = tensor.shape[::-1] if tensor.is_kernel else tensor.shape
+            total += bytes_by_host(param_sharding(work.mesh, path, shape), shape, dtypes[path])
+        return total
+
+    return _Parts(
+        by_host(block_section(0)),
+        by_host(EMBED) if work.method.statistic is not None else Counter(),
+        [num_bytes(source.model.owned_tensors(section), source.dtypes(section)) for section in (EMBED, HEAD)],
+    )

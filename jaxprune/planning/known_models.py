@@ -12,6 +12,7 @@ _LLAMA_3: dict[str, Any] = {
     "tie_word_embeddings": False,
     "vocab_size": 128256,
     "max_position_embeddings": 8192,
+    "torch_dtype": "bfloat16",
 }
 _AYA_23: dict[str, Any] = {
     "model_type": "cohere",
@@ -23,6 +24,7 @@ _AYA_23: dict[str, Any] = {
     "tie_word_embeddings": True,
     "vocab_size": 256000,
     "max_position_embeddings": 8192,
+    "torch_dtype": "float16",
 }
 
 KNOWN: dict[str, dict[str, Any]] = {
@@ -69,6 +71,7 @@ KNOWN: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
         "vocab_size": 151936,
         "max_position_embeddings": 32768,
+        "torch_dtype": "bfloat16",
         "hidden_size": 896,
         "intermediate_size": 4864,
         "num_hidden_layers": 24,

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxprune.models.causal_lm import EMBED, CausalLM, block_section
 from jaxprune.planning.program import Costs, program_costs
+from jaxprune.planning.source import Source
 from jaxprune.planning.topologies import Chip, compile_anew
 from jaxprune.pruning.collecting import abstract_statistics, collect
 from jaxprune.pruning.method import PruningMethod
@@ -33,22 +34,33 @@ class Work(NamedTuple):
     """What is to be pruned, on what.
 
     Attributes:
+      source: the model, as it is stored.
+      dtype: in which the weights are kept and written; None: as they are stored.
       num_passes: microbatches.
       num_rows: B.
       length: T.
-      dtype: of the weights.
       compute_dtype: of the forward passes.
     """
 
-    model: CausalLM
+    source: Source
+    dtype: np.dtype | None
     method: PruningMethod
     pattern: Pattern
     mesh: Mesh
     num_passes: int
     num_rows: int
     length: int
-    dtype: np.dtype
     compute_dtype: np.dtype
+
+    @property
+    def model(self) -> CausalLM:
+        """What is pruned."""
+        return self.source.model
+
+    @property
+    def kept(self) -> Source:
+        """The model with its weights as they are kept."""
+        return self.source.with_dtype(self.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +220,8 @@ class _Planner:
         found = {}
         for linear in self._work.model.family.reads:
             shape = self._params[f"{linear}/kernel"].shape
-            found[linear] = self._struct(shape, dtype or self._work.dtype, solve_sharding(self._work.mesh, shape))
+            kept = self._params[f"{linear}/kernel"].dtype
+            found[linear] = self._struct(shape, dtype or kept, solve_sharding(self._work.mesh, shape))
         return found
 
     @staticmethod
@@ -223,9 +236,10 @@ def _mean_trips(width: int) -> float:
 
 def _weights(work: Work, section: str) -> dict[str, jax.ShapeDtypeStruct]:
     found = {}
+    dtypes = work.kept.dtypes(section)
     for path, tensor in work.model.tensors(section).items():
         shape = tensor.shape[::-1] if tensor.is_kernel else tensor.shape
-        found[path] = jax.ShapeDtypeStruct(shape, work.dtype, sharding=param_sharding(work.mesh, path, shape))
+        found[path] = jax.ShapeDtypeStruct(shape, dtypes[path], sharding=param_sharding(work.mesh, path, shape))
     return found
 
 

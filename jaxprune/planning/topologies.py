@@ -68,6 +68,11 @@ class Topology:
     chip: Chip | None
     memory_bytes: int | None
 
+    @property
+    def platform(self) -> str:
+        """JAX's name of the kind of devices."""
+        return self.devices[0].platform
+
 
 def find_topology(name: str, memory_bytes: int | None) -> Topology:
     """Returns the devices that ``v5e:2x4``, ``cpu:8`` or ``gpu:1`` names.

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from jaxprune.jobs.plan import lay_out_work
-from jaxprune.models import build_model
+from jaxprune.planning.source import source_of_config
 from jaxprune.pruning import METHODS
 from jaxprune.pruning.patterns import parse_pattern
 
@@ -14,4 +14,4 @@ def lay(config, topology, method="wanda", **changes):
     chosen = METHODS[method]()
     settings = {"num_sequences": 24, "length": 128, "sizes": None, "dtype": BF16, "compute_dtype": BF16, **changes}
     pattern = parse_pattern(settings.pop("pattern", "0.5"), None, chosen.default_scope)
-    return lay_out_work(build_model(config), topology, method=chosen, pattern=pattern, **settings)
+    return lay_out_work(source_of_config(config, "the config"), topology, method=chosen, pattern=pattern, **settings)

@@ -16,6 +16,7 @@ EMBED, HEAD = 512 * 32, 512 * 32 + 32
 STATES = 16 * 32 * 32
 CONFIG = tiny_config(
     "llama",
+    dtype="bfloat16",
     **{"hidden_size": 32, "intermediate_size": 64, "vocab_size": 512, "num_hidden_layers": 2},
     **{"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8},
 )
@@ -52,6 +53,16 @@ def test_without_text_only_the_first_host_needs_the_embedding():
     first = 2 * (KERNELS / 2 + NORMS) + EMBED + HEAD
     other = 2 * (KERNELS / 2 + NORMS)
     assert needs("v5e:2x4", 1, 8, "magnitude") == (HEAD + 2 * (KERNELS / 2 + NORMS), first, first + other)
+
+
+def test_weights_are_read_as_they_are_stored_and_held_as_they_are_kept():
+    topology = find_topology("v5e:2x2", None)
+    stored = {**CONFIG, "dtype": "float32"}
+    settings = {"num_sequences": 16, "length": 32}
+    in_one, cast = (host_needs(lay(stored, topology, dtype=dtype, **settings)) for dtype in (None, np.dtype("float16")))
+    assert in_one.read_bytes == cast.read_bytes == 4 * (2 * (KERNELS + NORMS) + EMBED + HEAD)
+    weights = HEAD + 2 * EMBED
+    assert (in_one.memory_bytes, cast.memory_bytes) == (2 * STATES + 4 * weights, 2 * STATES + 2 * weights)
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from jaxprune.errors import RequestError
-from jaxprune.jobs.plan import find_model, plan
+from jaxprune.jobs.plan import find_source, plan
 from jaxprune.microbatches import batch_rows
 from jaxprune.models import build_model
 from jaxprune.planning.known_models import KNOWN
 from jaxprune.planning.topologies import Topology, find_topology
+from jaxprune.resources import parse_compute_dtype
 from jaxprune.sharding import lay_out
 from tests.cli.run import run
 from tests.models.published import PUBLISHED
 from tests.planning.laid_out import lay
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, write_tiny_checkpoint
 
 WIDTHS = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
 
@@ -42,7 +43,8 @@ def four_chips():
     ],
 )
 def test_known_models_are_the_published_ones(name, published, parameters):
-    model = find_model(name)
+    model, dtypes = find_source(name)
+    assert {dtype.name for dtype in dtypes("blocks/0").values()} == {PUBLISHED[published]["torch_dtype"]}
     assert model.config == build_model(PUBLISHED[published]).config
     sizes = [np.prod(t.shape) for section in model.sections for t in model.owned_tensors(section).values()]
     assert sum(sizes) == pytest.approx(parameters, rel=1e-3)
@@ -188,6 +190,7 @@ def test_the_command(tmp_path, capsys):
     assert {"fits", "device", "phases", "seconds", "host_bytes"} <= set(found)
     assert set(found["device"]) == {"memory_bytes", "peak_bytes"}
     assert found["microbatch"] == {"sequences": 6, "length": 32, "number": 1}
+    assert (found["dtype"], found["compute_dtype"]) == ("float32", "bfloat16")
     shown = run(capsys, *asked)
     assert shown.status == 0
     assert "31.25 GiB" in shown.out
@@ -202,6 +205,7 @@ def test_the_command(tmp_path, capsys):
         (["llama-3-8b", "--topology", "v5e:2x2", "--pattern", "3:7"], "7"),
         (["llama-3-8b", "--topology", "v5e:2x2", "--device-memory", "-1"], "--device-memory"),
         (["llama-3-8b", "--topology", "v5e:2x2", "--dtype", "int8"], "int8"),
+        (["llama-3-8b", "--topology", "v5e:2x2", "--compute-dtype", "float16"], "float16"),
     ],
 )
 def test_wrong_requests(capsys, words, says):
@@ -211,9 +215,41 @@ def test_wrong_requests(capsys, words, says):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"dtype": "bfloat16"}, "bfloat16"),
+        ({"dtype": ..., "torch_dtype": "float16"}, "float16"),
+        ({"dtype": ...}, "float32"),
+    ],
+)
+def test_a_config_says_in_what_dtype_weights_are(tmp_path, config, expected):
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config("cohere", **config)))
+    model, dtypes = find_source(str(tmp_path))
+    assert {dtypes(section)[path].name for section in model.sections for path in model.tensors(section)} == {expected}
+
+
+def test_weights_say_better_than_their_config_in_what_dtype_they_are(tmp_path):
+    write_tiny_checkpoint(tmp_path, "llama", dtype="float32", with_tokenizer=False)
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config("llama", dtype="bfloat16")))
+    assert {dtype.name for dtype in find_source(str(tmp_path)).dtypes("blocks/1").values()} == {"float32"}
+
+
+def test_a_dtype_that_no_weights_have(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(tiny_config("llama", dtype="int8")))
+    with pytest.raises(RequestError, match=r"config\.json says dtype 'int8'"):
+        find_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(("platform", "expected"), [("cpu", "float32"), ("gpu", "bfloat16"), ("tpu", "bfloat16")])
+def test_forward_passes_are_planned_as_prune_runs_them(platform, expected):
+    assert parse_compute_dtype(None, platform=platform).name == expected
+    assert parse_compute_dtype("float32", platform=platform).name == "float32"
+
+
 @pytest.mark.parametrize("content", ["[]", "7", "{", '"llama"', "\udcff"])
 def test_a_config_that_is_none(tmp_path, content):
     config = tmp_path / "config.json"
     config.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(RequestError, match=r"config\.json"):
-        find_model(str(config))
+        find_source(str(config))
