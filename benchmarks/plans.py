@@ -63,7 +63,7 @@ def lay_out(case: Case) -> tuple[Work, Topology]:
         topology,
         method=method,
         pattern=parse_pattern("0.5", None, method.default_scope),
-        num_sequences=SEQUENCES,
+        sequences={"en": SEQUENCES},
         length=case.length,
         sizes=dict(zip(("data", "model"), case.mesh, strict=True)) if case.mesh else None,
         dtype=jnp.dtype("bfloat16"),

@@ -76,8 +76,7 @@ def batch_rows(counts: Sequence[int], length: int, *, mesh: Mesh, batch_size: in
     data = mesh.shape["data"]
     if batch_size is not None:
         return _round_up(batch_size, data)
-    tokens = _TOKENS.get(mesh.devices.flat[0].platform, _TOKENS_OF_ACCELERATORS)
-    limit = max(1, tokens // length)
+    limit = max(1, most_tokens(mesh.devices.flat[0].platform) // length)
 
     def cost(size: int) -> float:
         rows = sum(_round_up(count, size) for count in counts)
@@ -85,6 +84,11 @@ def batch_rows(counts: Sequence[int], length: int, *, mesh: Mesh, batch_size: in
         return rows + 0.25 * data * rows / size
 
     return min((size * data for size in range(limit, 0, -1)), key=cost)
+
+
+def most_tokens(platform: str) -> int:
+    """Returns how many tokens of a microbatch a device takes, unless one sequence has more."""
+    return _TOKENS.get(platform, _TOKENS_OF_ACCELERATORS)
 
 
 def _round_up(number: int, multiple: int) -> int:

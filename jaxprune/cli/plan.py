@@ -27,9 +27,17 @@ def command(
     ],
     method: options.Method = "wanda",
     pattern: options.PatternOption = "0.5",
-    samples: Annotated[int, numbers.whole("Calibration sequences in all.", least=1)] = 128,
+    calibration: Annotated[
+        str,
+        typer.Option(
+            help="Languages of the calibration text, as prune takes them: de,en,sw or de=96,en=32; only how many there "
+            "are, and their sequences, matter."
+        ),
+    ] = "en",
+    samples: options.Samples = None,
     length: options.Length = 2048,
     within: options.Within = None,
+    combine: options.LanguageWeights = "sum",
     mesh: options.Mesh = None,
     device_memory: Annotated[
         float | None,
@@ -51,6 +59,7 @@ def command(
 
     [bold]Example:[/]  jaxprune plan llama-3-70b --topology v5e:4x4 --method sparsegpt
     """
+    from jaxprune.data.calibration import parse_mix
     from jaxprune.jobs import plan as job
     from jaxprune.jobs.prune import check_widths
     from jaxprune.jobs.settings import parse_dtype, parse_method
@@ -59,7 +68,8 @@ def command(
     from jaxprune.resources import parse_compute_dtype, parse_gigabytes
     from jaxprune.sharding import parse_mesh
 
-    chosen = parse_method(method)
+    chosen = parse_method(method, combine=combine)
+    sequences = parse_mix(calibration, samples)
     wanted = parse_pattern(pattern, within, chosen.default_scope)
     sizes = parse_mesh(mesh)
     weights = parse_dtype(dtype)
@@ -74,7 +84,7 @@ def command(
         devices,
         method=chosen,
         pattern=wanted,
-        num_sequences=samples,
+        sequences=sequences,
         length=length,
         sizes=sizes,
         dtype=weights,
@@ -130,6 +140,7 @@ def _print(result: dict[str, Any]) -> None:
     if result["seconds"] is not None:
         summary.insert(1, ["seconds", f"{result['seconds']:.3g} at least, without reading and writing"])
     summary += [["to change" if i == 0 else "", line] for i, line in enumerate(result["advice"])]
+    summary += [["note", line] for line in result["notes"]]
     overflow = next((phase["overflow"] for phase in result["phases"].values() if phase["overflow"]), None)
     if overflow:
         summary.append(["compiler", overflow])

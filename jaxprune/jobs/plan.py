@@ -13,7 +13,7 @@ from jaxprune.checkpoints.companions import CONFIG_FILE
 from jaxprune.checkpoints.json_file import read_object
 from jaxprune.checkpoints.orbax_folder import SUBFOLDER
 from jaxprune.errors import RequestError
-from jaxprune.microbatches import batch_rows
+from jaxprune.microbatches import batch_rows, most_tokens
 from jaxprune.models.causal_lm import CausalLM, block_section
 from jaxprune.planning.hosts import host_needs
 from jaxprune.planning.known_models import KNOWN
@@ -54,7 +54,7 @@ def lay_out_work(
     *,
     method: PruningMethod,
     pattern: Pattern,
-    num_sequences: int,
+    sequences: Mapping[str, int],
     length: int,
     sizes: Mapping[str, int] | None,
     dtype: np.dtype | None,
@@ -63,15 +63,20 @@ def lay_out_work(
     """Returns what is to be pruned, on a mesh of ``topology``'s devices; nothing is compiled.
 
     Args:
+      sequences: of each calibration language.
       sizes: of the mesh; None: as ``prune`` would choose.
       dtype: in which the weights are kept; None: as they are stored.
 
     Raises:
       RequestError: the mesh needs more devices than there are.
     """
+    num_groups = 1
     if method.statistic is None:
-        num_sequences = 1
-    sizes = sizes or default_mesh(len(topology.devices), num_sequences if method.statistic is not None else None)
+        sequences = {"": 1}
+        sizes = sizes or default_mesh(len(topology.devices), None)
+    else:
+        num_groups = max(method.languages.group_of(tuple(sequences))) + 1
+        sizes = sizes or default_mesh(len(topology.devices), sum(sequences.values()))
     needed = sizes["data"] * sizes["model"]
     if needed > len(topology.devices):
         raise RequestError(
@@ -79,9 +84,9 @@ def lay_out_work(
             f"{len(topology.devices)}; ask for a smaller mesh."
         )
     mesh = lay_out(topology.devices[:needed], sizes)
-    rows = batch_rows([num_sequences], length, mesh=mesh)
-    passes = -(-num_sequences // rows)
-    return Work(source, dtype, method, pattern, mesh, passes, rows, length, compute_dtype)
+    rows = batch_rows(list(sequences.values()), length, mesh=mesh)
+    passes = sum(-(-number // rows) for number in sequences.values())
+    return Work(source, dtype, method, pattern, mesh, num_groups, passes, rows, length, compute_dtype)
 
 
 def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) 
       ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the whole prune on one device;
       ``seconds``, what the chips need at least, null where their rates are not known; ``host_bytes`` of the host that
       needs most memory; ``disk_bytes``: ``read`` by all hosts, ``read_by_one_host``, the one that reads most, and
-      ``written``; ``advice``, what to change if it does not fit.
+      ``written``; ``advice``, what to change if it does not fit; ``notes``, what else to know.
     """
     model, sizes = work.model, dict(work.mesh.shape)
     phases = plan_phases(work, topology.chip, report)
@@ -126,6 +131,7 @@ def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) 
         },
         "versions": {"jax": jax.__version__},
         "advice": _advice(phases, sizes, topology, work) if fits is False else [],
+        "notes": _notes(topology),
     }
 
 
@@ -138,6 +144,15 @@ def _plain(phase: Phase) -> dict[str, Any]:
         "programs": phase.programs,
         "overflow": phase.overflow,
     }
+
+
+def _notes(topology: Topology) -> list[str]:
+    if topology.platform != "cpu":
+        return []
+    return [
+        f"processors take up to {most_tokens('cpu')} tokens at a time (or one sequence), in float32 by default; "
+        f"GPUs take up to {most_tokens('gpu')}, in bfloat16, and have other peaks"
+    ]
 
 
 def _mask_bytes(model: CausalLM) -> int:

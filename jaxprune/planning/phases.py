@@ -36,6 +36,7 @@ class Work(NamedTuple):
     Attributes:
       source: the model, as it is stored.
       dtype: in which the weights are kept and written; None: as they are stored.
+      num_groups: of languages whose statistics are kept apart.
       num_passes: microbatches.
       num_rows: B.
       length: T.
@@ -47,6 +48,7 @@ class Work(NamedTuple):
     method: PruningMethod
     pattern: Pattern
     mesh: Mesh
+    num_groups: int
     num_passes: int
     num_rows: int
     length: int
@@ -214,7 +216,8 @@ class _Planner:
         return {name: self._struct(value.shape, value.dtype, everywhere) for name, value in constants.items()}
 
     def _statistics(self) -> dict[str, Any]:
-        return abstract_statistics(self._work.model, self._work.method, 1, self._work.mesh)
+        work = self._work
+        return abstract_statistics(work.model, work.method, work.num_groups, work.mesh)
 
     def _kernels(self, dtype: Any = None) -> dict[str, jax.ShapeDtypeStruct]:
         found = {}

@@ -25,7 +25,7 @@ CONFIG = tiny_config(
 def needs(topology, data, model, method="wanda"):
     """Returns memory, the first host's reading and what all read, in numbers of two bytes each."""
     sizes = {"data": data, "model": model}
-    found = host_needs(lay(CONFIG, find_topology(topology, None), method, num_sequences=16, length=32, sizes=sizes))
+    found = host_needs(lay(CONFIG, find_topology(topology, None), method, sequences={"en": 16}, length=32, sizes=sizes))
     return tuple(size / 2 for size in found)
 
 
@@ -58,7 +58,7 @@ def test_without_text_only_the_first_host_needs_the_embedding():
 def test_weights_are_read_as_they_are_stored_and_held_as_they_are_kept():
     topology = find_topology("v5e:2x2", None)
     stored = {**CONFIG, "dtype": "float32"}
-    settings = {"num_sequences": 16, "length": 32}
+    settings = {"sequences": {"en": 16}, "length": 32}
     in_one, cast = (host_needs(lay(stored, topology, dtype=dtype, **settings)) for dtype in (None, np.dtype("float16")))
     assert in_one.read_bytes == cast.read_bytes == 4 * (2 * (KERNELS + NORMS) + EMBED + HEAD)
     weights = HEAD + 2 * EMBED

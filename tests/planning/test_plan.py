@@ -72,7 +72,7 @@ def test_a_plan_holds_together(four_chips):
     phases = found["phases"]
     assert list(phases) == ["embed", "collect", "prepare", "solve", "propagate"]
     assert found["fits"] is True
-    assert found["advice"] == []
+    assert found["advice"] == found["notes"] == []
     assert found["device"]["memory_bytes"] == int(15.75 * 2**30)
     assert found["device"]["peak_bytes"] == max(phase["peak_bytes"] for phase in phases.values())
     assert found["seconds"] == pytest.approx(sum(phase["seconds"] for phase in phases.values()))
@@ -123,12 +123,35 @@ def test_the_compiler_itself_finds_no_room():
     assert any("262144" in line for line in found["advice"])
 
 
+def test_languages_are_read_in_microbatches_of_their_own(four_chips):
+    """Of 4 to 32 rows of 512 tokens: 37 sequences fit 2 of 20, and of three languages 9, 1 and 1 of 4 fill least."""
+    config, mixed = tiny_config("llama"), {"de": 33, "en": 3, "sw": 1}
+    alone = lay(config, four_chips, sequences={"de": 37}, length=512)
+    by_sum, by_mean = (
+        lay(config, four_chips, sequences=mixed, length=512, combine=combine) for combine in ("sum", "mean")
+    )
+    assert [(work.num_rows, work.num_passes) for work in (alone, by_sum, by_mean)] == [(20, 2), (4, 11), (4, 11)]
+    assert [work.num_groups for work in (alone, by_sum, by_mean)] == [1, 1, 3]
+
+
+def test_languages_that_count_alike_have_statistics_of_their_own():
+    """A block's linears read 48, 72, 48 and 56 inputs, and its weights and states take less than these norms."""
+    languages = [f"language {number}" for number in range(2000)]
+    topology = Topology("cpu:1", jax.devices()[:1], None, None)
+    found = make(tiny_config("llama"), topology, combine="mean", sequences=dict.fromkeys(languages, 1), length=16)
+    norms = 2000 * (48 + 72 + 48 + 56) * 4
+    for phase in ("collect", "prepare"):
+        assert norms < found["phases"][phase]["peak_bytes"] < 4 * norms
+    assert found["phases"]["propagate"]["peak_bytes"] < norms / 2
+
+
 def test_processors_are_compared_with_the_memory_that_is_given():
     config = tiny_config("gemma3_text")
     of = {memory: Topology("cpu:8", jax.devices(), None, memory) for memory in (None, 10**4, 10**9)}
     found = {memory: make(config, topology) for memory, topology in of.items()}
     assert [found[memory]["fits"] for memory in of] == [None, False, True]
     assert "--mesh" in found[10**4]["advice"][0]
+    assert ["1024" in line and "16384" in line for line in found[None]["notes"]] == [True]
     assert found[None]["seconds"] is None
     assert found[None]["phases"]["collect"]["seconds"] is None
     assert found[None]["device"]["peak_bytes"] > 0
@@ -204,6 +227,8 @@ def test_the_command(tmp_path, capsys):
         (["llama-3-8b", "--topology", "v5e"], "v5e:2x4"),
         (["llama-3-8b", "--topology", "v5e:2x2", "--pattern", "3:7"], "7"),
         (["llama-3-8b", "--topology", "v5e:2x2", "--device-memory", "-1"], "--device-memory"),
+        (["llama-3-8b", "--topology", "v5e:2x2", "--calibration", "de,de"], "de more than once"),
+        (["llama-3-8b", "--topology", "v5e:2x2", "--combine", "most"], "--combine"),
         (["llama-3-8b", "--topology", "v5e:2x2", "--dtype", "int8"], "int8"),
         (["llama-3-8b", "--topology", "v5e:2x2", "--compute-dtype", "float16"], "float16"),
     ],
