@@ -18,8 +18,8 @@ from jaxprune.pruning.devices import devices_that_share_weights
 _STRIPS = 4
 _STRIP_ROWS = 128
 
-# CPUs multiply panels of columns with each other: 36 products of 8 panels of 4096 x 192 take two cores 68 ms, 10 of
-# 4 panels 77, strips with all that follows 94, and one product of everything 106.
+# CPUs multiply panels of columns with each other, each of which is copied out once: slices for strips would be copied
+# for every product. Fewer panels are more products than are needed, more are smaller ones (benchmarks/README.md).
 _PANELS = 8
 _PANEL_ROWS = 192
 
