@@ -90,7 +90,7 @@ class HuggingFaceWriter:
         self.begin(section, params)()
 
     def begin(self, section: str, params: Params) -> Callable[[], None]:
-        """Takes a section's tensors off the devices; returns what writes them, on any thread, until they are there."""
+        """Takes a section's tensors off the devices; returns what writes them to the disk, on any thread."""
         tensors = self._model.owned_tensors(section)
         rows = {tensor.name: rows_of(params[path], is_kernel=tensor.is_kernel) for path, tensor in tensors.items()}
 

@@ -51,7 +51,7 @@ class MaskWriter:
         self.begin(section, masks)()
 
     def begin(self, section: str, masks: Mapping[str, Bool[np.ndarray | Array, "d_in d_out"]]) -> Callable[[], None]:
-        """Takes the masks off the devices; returns what writes them, on any thread, until they are on the disk."""
+        """Takes the masks off the devices; returns what writes them to the disk, on any thread."""
         rows = {}
         for linear, tensor in _linears(self._model, section).items():
             assert masks[linear].shape == tensor.shape[::-1], f"{tensor.name}: mask {masks[linear].shape}"

@@ -1,17 +1,14 @@
 """Prunes a checkpoint into a new one, one block at a time from disk to disk."""
 
 import contextlib
-import dataclasses
 import functools
-import importlib.metadata
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -27,6 +24,7 @@ from jaxprune.errors import RequestError
 from jaxprune.jobs.journal import JOURNAL_FILE, Journal
 from jaxprune.jobs.manifest import METADATA_FOLDER, calibrations, read_manifest, write_manifest
 from jaxprune.jobs.peak_memory import peak_device_bytes
+from jaxprune.jobs.prune_record import entry_of, request_of, sparsity_of, versions
 from jaxprune.jobs.write_behind import WriteBehind
 from jaxprune.microbatches import make_microbatches
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
@@ -96,7 +94,7 @@ def prune(
         earlier = calibrations(read_manifest(checkpoint.reference))
     read = functools.partial(checkpoint.parameters, dtype=dtype)
     start = time.perf_counter()
-    request = _request(checkpoint, method, pattern, calibration)
+    request = request_of(checkpoint, method, pattern, calibration)
     request |= {
         "format": format,
         "dtype": str(dtype) if dtype is not None else "source",
@@ -175,7 +173,7 @@ def prune(
             "format": format,
             "dtype": request["dtype"],
             "compute_dtype": request["compute_dtype"],
-            "sparsity": _sparsity(journal.blocks),
+            "sparsity": sparsity_of(journal.blocks),
             "diagnostics": {name: found for block in journal.blocks for name, found in block["diagnostics"].items()},
             "versions": versions(),
             "devices": [str(device) for device in mesh.devices.flat],
@@ -253,7 +251,7 @@ def _write_blocks(
             behind.finish()
             work = writers.weights.begin(section, block.params), writers.masks.begin(section, block.masks)
             # Only when all processes have written theirs.
-            then = functools.partial(record, _entry(model, block))
+            then = functools.partial(record, entry_of(model, block))
             behind.start(functools.partial(_do_all, work), then)
         # The next one comes when this one's memory is free again.
         del block, work
@@ -283,24 +281,6 @@ def _do_all(work: Iterable[Callable[[], None]]) -> None:
         piece()
 
 
-def _request(
-    checkpoint: Checkpoint, method: PruningMethod, pattern: Pattern, calibration: Calibration | None
-) -> dict[str, Any]:
-    """Returns what decides the result, the words of the command line before the hashes of what they name."""
-    request = {
-        "method": {"name": method.name, **_plain(method)},
-        "pattern": {"name": str(pattern), **_plain(pattern)},
-        "sha256 of the model": checkpoint.fingerprint,
-    }
-    if calibration is not None:
-        account = calibration.account
-        # In their order, which decides the order of the sequences.
-        request["calibration"] = [[language, of["sequences"]] for language, of in account["languages"].items()]
-        request |= {name: account[name] for name in ("texts", "length", "fill", "seed")}
-        request["sha256 of the calibration tokens"] = account["sha256"]
-    return request
-
-
 def _rewrite(unfinished: Path, folder: Path, format: str) -> None:
     """Turns the finished safetensors into the format that was asked for."""
     pruned = open_checkpoint(str(unfinished))
@@ -318,31 +298,6 @@ def _replay(sweep: Sweep, writer: HuggingFaceWriter, first: int, progress: Progr
             sweep.advance(index, params, lambda tokens: progress.on_tokens(2 * tokens))
 
 
-def _entry(model: CausalLM, block: PrunedBlock) -> dict[str, Any]:
-    """Returns what the manifest will say of a block's kernels, by their Hugging Face names."""
-    tensors = model.tensors(block_section(block.index))
-    names = {linear: tensors[f"{linear}/kernel"].name for linear in block.masks}
-    return {
-        "kernels": {
-            names[linear]: {"weights": mask.size, "pruned": mask.size - block.num_kept[linear]}
-            for linear, mask in block.masks.items()
-        },
-        "diagnostics": {names[linear]: found for linear, found in block.diagnostics.items() if found},
-    }
-
-
-def _sparsity(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    kernels = {name: count for block in blocks for name, count in block["kernels"].items()}
-    pruned = sum(count["pruned"] for count in kernels.values())
-    weights = sum(count["weights"] for count in kernels.values())
-    return {
-        "overall": pruned / weights,
-        "pruned_weights": pruned,
-        "kernel_weights": weights,
-        "kernels": {name: count["pruned"] / count["weights"] for name, count in kernels.items()},
-    }
-
-
 def check_widths(model: CausalLM, pattern: Pattern) -> None:
     """Refuses a pattern that a kernel's width does not allow, before anything is computed."""
     tensors = model.tensors(block_section(0))
@@ -352,26 +307,3 @@ def check_widths(model: CausalLM, pattern: Pattern) -> None:
             pattern.check_width(tensor.shape[1])
         except RequestError as error:
             raise RequestError(f"{tensor.name}: {error}") from None
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """Returns a frozen dataclass's fields as JSON values, the nested ones with their class's name."""
-    plain = {}
-    for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if dataclasses.is_dataclass(item):
-            item = {"name": type(item).__name__, **_plain(item)}
-        plain[field.name] = item
-    return plain
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of what decides numbers, and the backend."""
-    packages = ("jaxprune", "jax", "jaxlib", "flax", "transformers", "tokenizers", "datasets", "numpy")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
-            continue
-    return found | {"backend": jax.default_backend()}

@@ -22,6 +22,7 @@ from jaxprune.jobs import prune as pruning
 from jaxprune.jobs.journal import OtherRequestError
 from jaxprune.jobs.manifest import METADATA_FOLDER, read_manifest
 from jaxprune.jobs.peak_memory import forget_peak, read_peak
+from jaxprune.jobs.prune_record import versions
 from jaxprune.jobs.stage_files import Timed, read_stage, stage_files, stage_of, write_stage
 from jaxprune.jobs.study_inputs import Inputs, build_method
 from jaxprune.jobs.study_stages import Stage, StartBar, add, stages
@@ -100,7 +101,7 @@ def compute(
         "peak_of": peak.of,
         "device_peak_bytes": _device_peak(),
         "compute_dtype": str(inputs.compute_dtype),
-        "versions": pruning.versions(),
+        "versions": versions(),
         "devices": [str(device) for device in jax.devices()],
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
