@@ -23,7 +23,7 @@ def parse_compute_dtype(name: str | None, *, option: str = "--compute-dtype", pl
 
 
 def parse_gigabytes(number: float | None, *, option: str = "--host-memory") -> int | None:
-    """Returns the bytes of ``--host-memory`` or ``--device-memory``; None stays None."""
+    """Returns the bytes that ``--host-memory`` or another ``option`` names in gigabytes; None stays None."""
     if number is None:
         return None
     if not 0 <= number < 1e9:

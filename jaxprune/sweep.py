@@ -86,7 +86,7 @@ def what_to_do(dtype: Any) -> str:
 
 
 class Sweep:
-    """The hidden states of a list of microbatches, kept in host memory (or a file) between blocks."""
+    """The hidden states of a list of microbatches, kept in host memory, in a file or on the devices between blocks."""
 
     def __init__(
         self,
@@ -96,12 +96,14 @@ class Sweep:
         mesh: Mesh,
         dtype: Any,
         host_bytes: int | None = None,
+        device_bytes: int = 0,
     ):
         """Starts before the embedding.
 
         Args:
           dtype: of the hidden states and of all computation on them.
           host_bytes: hidden states that may lie in this process's memory; None: half of what the machine has.
+          device_bytes: hidden states that may stay in each device's memory, if all of them find room there.
 
         Raises:
           RequestError: they do not fit the disk either.
@@ -112,7 +114,9 @@ class Sweep:
         self.dtype = jnp.dtype(dtype)
         num_rows, length = batches[0].tokens_BT.shape
         shape = (num_rows, length, model.config.hidden_size)
-        self._hidden = MeshStates(mesh, len(batches), shape, self.dtype, limit_bytes=host_bytes)
+        self._hidden = MeshStates(
+            mesh, len(batches), shape, self.dtype, limit_bytes=host_bytes, device_bytes=device_bytes
+        )
 
     @property
     def num_tokens(self) -> int:

@@ -46,8 +46,9 @@ def test_batches_divide_over_the_data_axis():
     assert [b.num_sequences for b in batches] == [4, 1]
 
 
+@pytest.mark.parametrize("device_bytes", [0, 10**9], ids=["host", "device"])
 @pytest.mark.parametrize("model_type", sorted(FAMILIES))
-def test_the_sweep_is_the_forward_pass(model_type):
+def test_the_sweep_is_the_forward_pass(model_type, device_bytes):
     model = build_model(tiny_config(model_type))
     rng = np.random.default_rng(0)
     weights = {
@@ -59,7 +60,8 @@ def test_the_sweep_is_the_forward_pass(model_type):
     }
     tokens = rng.integers(0, model.config.vocab_size, (5, 9)).astype(np.int32)
     mesh = make_mesh(MESH)
-    sweep = Sweep(model, make_microbatches(tokens, ("de",) * 5, mesh=mesh, batch_size=2), mesh=mesh, dtype=np.float32)
+    batches = make_microbatches(tokens, ("de",) * 5, mesh=mesh, batch_size=2)
+    sweep = Sweep(model, batches, mesh=mesh, dtype=np.float32, device_bytes=device_bytes)
     seen = []
     sweep.run_all(weights.__getitem__, seen.append)
     hidden = np.concatenate([np.asarray(x)[: b.num_sequences] for b, x in sweep.states()])

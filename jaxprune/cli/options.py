@@ -55,6 +55,14 @@ HostMemory = Annotated[
         show_default=False,
     ),
 ]
+DeviceStates = Annotated[
+    float | None,
+    numbers.real(
+        "Gigabytes of hidden states that stay in each device's memory between blocks, if all of them find room there; "
+        "else the host keeps them. Default: an eighth of a GPU's memory, nothing on TPUs.",
+        show_default=False,
+    ),
+]
 Distributed = Annotated[
     bool,
     typer.Option(

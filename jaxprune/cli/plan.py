@@ -47,6 +47,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    device_states: options.DeviceStates = None,
     dtype: options.Dtype = None,
     compute_dtype: options.ComputeDtype = None,
     json: options.Json = False,
@@ -74,6 +75,7 @@ def command(
     sizes = parse_mesh(mesh)
     weights = parse_dtype(dtype)
     memory_bytes = parse_gigabytes(device_memory, option="--device-memory")
+    states_bytes = parse_gigabytes(device_states, option="--device-states")
     devices = find_topology(topology, memory_bytes)
     computed = parse_compute_dtype(compute_dtype, platform=devices.platform)
     with console.working(f"opening {model}"):
@@ -89,6 +91,7 @@ def command(
         sizes=sizes,
         dtype=weights,
         compute_dtype=computed,
+        device_bytes=states_bytes,
     )
     # embed, collect, propagate; a prune for each kernel and what is prepared for each activation, those that differ.
     with console.WorkProgress("plan", _most_programs(source.model, chosen), "programs") as bar:
@@ -102,6 +105,12 @@ def command(
         console.print_json(result)
     else:
         _print(result)
+
+
+def _on_host(result: dict[str, Any]) -> str:
+    if result["device"]["states_bytes"]:
+        return "blocks; hidden states stay on the devices"
+    return "hidden states (past --host-memory in a file), blocks"
 
 
 def _most_programs(model: Any, method: Any) -> int:
@@ -134,7 +143,7 @@ def _print(result: dict[str, Any]) -> None:
         ["device", f"peak {device['peak_bytes'] / 2**30:.2f} GiB{of}"],
         ["precision", f"weights {result['dtype']}, forward passes {result['compute_dtype']}"],
         ["microbatches", f"{batch['number']} of {batch['sequences']} x {batch['length']} tokens"],
-        ["each host", f"{result['host_bytes'] / 2**30:.1f} GiB: hidden states (past --host-memory in a file), blocks"],
+        ["each host", f"{result['host_bytes'] / 2**30:.1f} GiB: {_on_host(result)}"],
         ["disk", f"{read} GB read{of_one}, {disk['written'] / 1e9:.1f} GB written"],
     ]
     if result["seconds"] is not None:

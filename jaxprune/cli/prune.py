@@ -36,6 +36,7 @@ def command(
         ),
     ] = "shard_map",
     host_memory: options.HostMemory = None,
+    device_states: options.DeviceStates = None,
     format: options.Format = "huggingface",
     dtype: options.Dtype = None,
     compute_dtype: options.ComputeDtype = None,
@@ -88,6 +89,7 @@ def command(
             "format": parse_format(format),
             "compute_dtype": parse_compute_dtype(compute_dtype),
             "host_bytes": parse_gigabytes(host_memory),
+            "device_bytes": parse_gigabytes(device_states, option="--device-states"),
         }
     with console.working(f"opening {model}"):
         # What has to be downloaded, the first process downloads.

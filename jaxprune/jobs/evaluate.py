@@ -87,7 +87,11 @@ class TaskScores:
 
 
 def prepare_tasks(
-    names: Sequence[str], languages: Sequence[str], limit_of: Callable[[str], int | None]
+    names: Sequence[str],
+    languages: Sequence[str],
+    limit_of: Callable[[str], int | None],
+    *,
+    only: Mapping[str, Sequence[str]] | None = None,
 ) -> PreparedTasks:
     """Returns the items of tasks, whose data are fetched if need be.
 
@@ -96,6 +100,7 @@ def prepare_tasks(
     Args:
       names: of tasks, or ``file:PATH.jsonl``.
       limit_of: given a task's name, its items for each language; None: all.
+      only: for tasks that are not asked in all ``languages``, those in which they are.
 
     Raises:
       RequestError: a task is unknown, cannot be read, or is named twice; a package that scores it is missing; or no
@@ -105,17 +110,23 @@ def prepare_tasks(
     tasks = {name: open_task(name) for name in names}
     if any(task.kind == "generation" for task in tasks.values()):
         check_installed()
+    asked = {name: (only or {}).get(name, languages) for name in tasks}
     missing = [
-        [name, language] for name, task in tasks.items() for language in languages if language not in task.languages()
+        [name, language]
+        for name, of_task in asked.items()
+        for language in of_task
+        if language not in tasks[name].languages()
     ]
-    if len(missing) == len(tasks) * len(languages):
+    if len(missing) == sum(map(len, asked.values())):
         known = "; ".join(f"{name} has {', '.join(task.languages())}" for name, task in tasks.items())
         raise RequestError(
             f"no task has items in {', '.join(languages)}: {known}; ask for another language or another task."
         )
     items = {
         name: {
-            language: task.items(language, limit_of(name)) for language in languages if [name, language] not in missing
+            language: task.items(language, limit_of(name))
+            for language in asked[name]
+            if [name, language] not in missing
         }
         for name, task in tasks.items()
     }

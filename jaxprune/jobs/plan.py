@@ -13,6 +13,7 @@ from jaxprune.checkpoints.companions import CONFIG_FILE
 from jaxprune.checkpoints.json_file import read_object
 from jaxprune.checkpoints.orbax_folder import SUBFOLDER
 from jaxprune.errors import RequestError
+from jaxprune.mesh_states import most_on_device
 from jaxprune.microbatches import batch_rows, most_tokens
 from jaxprune.models.causal_lm import CausalLM, block_section
 from jaxprune.planning.hosts import host_needs
@@ -59,6 +60,7 @@ def lay_out_work(
     sizes: Mapping[str, int] | None,
     dtype: np.dtype | None,
     compute_dtype: np.dtype,
+    device_bytes: int | None = None,
 ) -> Work:
     """Returns what is to be pruned, on a mesh of ``topology``'s devices; nothing is compiled.
 
@@ -66,6 +68,7 @@ def lay_out_work(
       sequences: of each calibration language.
       sizes: of the mesh; None: as ``prune`` would choose.
       dtype: in which the weights are kept; None: as they are stored.
+      device_bytes: hidden states that may stay in each device's memory; None: as ``prune`` would choose.
 
     Raises:
       RequestError: the mesh needs more devices than there are.
@@ -86,7 +89,9 @@ def lay_out_work(
     mesh = lay_out(topology.devices[:needed], sizes)
     rows = batch_rows(list(sequences.values()), length, mesh=mesh)
     passes = sum(-(-number // rows) for number in sequences.values())
-    return Work(source, dtype, method, pattern, mesh, num_groups, passes, rows, length, compute_dtype)
+    if device_bytes is None:
+        device_bytes = most_on_device(topology.platform, topology.memory_bytes)
+    return Work(source, dtype, method, pattern, mesh, num_groups, passes, rows, length, compute_dtype, device_bytes)
 
 
 def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) -> dict[str, Any]:
@@ -98,8 +103,9 @@ def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) 
 
     Returns:
       ``fits``; ``dtype`` of a block's weights and ``compute_dtype`` of the forward passes; ``device`` with
-      ``memory_bytes`` and ``peak_bytes`` of one device; ``phases``, each with its peak, products (``flops``, and
-      ``wide_flops`` of float32 numbers), ``bytes``, ``link_bytes`` and ``seconds`` of the whole prune on one device;
+      ``memory_bytes`` and ``peak_bytes`` of one device, and ``states_bytes``, the hidden states that stay on it;
+      ``phases``, each with its peak, products (``flops``, and ``wide_flops`` of float32 numbers), ``bytes``,
+      ``link_bytes`` and ``seconds`` of the whole prune on one device;
       ``seconds``, what the chips need at least, null where their rates are not known; ``host_bytes`` of the host that
       needs most memory; ``disk_bytes``: ``read`` by all hosts, ``read_by_one_host``, the one that reads most, and
       ``written``; ``advice``, what to change if it does not fit; ``notes``, what else to know.
@@ -120,7 +126,11 @@ def plan(work: Work, topology: Topology, *, report: Report = lambda step: None) 
         "dtype": "/".join(sorted({kept.name for kept in work.kept.dtypes(block_section(0)).values()})),
         "compute_dtype": np.dtype(work.compute_dtype).name,
         "microbatch": {"sequences": work.num_rows, "length": work.length, "number": work.num_passes},
-        "device": {"memory_bytes": topology.memory_bytes, "peak_bytes": peak},
+        "device": {
+            "memory_bytes": topology.memory_bytes,
+            "peak_bytes": peak,
+            "states_bytes": work.states_on_device,
+        },
         "phases": {name: _plain(phase) for name, phase in phases.items()},
         "seconds": sum(bounds) if complete else None,
         "host_bytes": hosts.memory_bytes,
@@ -165,6 +175,9 @@ def _advice(phases: Mapping[str, Phase], sizes: Mapping[str, int], topology: Top
     """Returns what would make it smaller, what helps most first."""
     worst = max(phases, key=lambda name: (phases[name].overflow is not None, phases[name].peak_bytes))
     advice = []
+    if work.states_on_device:
+        size = work.states_on_device / 2**30
+        advice.append(f"{size:.2f} GiB of each device are hidden states: leave them to the host (--device-states 0)")
     if sizes["data"] > 1:
         smaller = {"data": sizes["data"] // 2, "model": sizes["model"] * 2}
         advice.append(

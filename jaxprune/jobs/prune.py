@@ -26,7 +26,8 @@ from jaxprune.jobs.manifest import METADATA_FOLDER, calibrations, read_manifest,
 from jaxprune.jobs.peak_memory import peak_device_bytes
 from jaxprune.jobs.prune_record import entry_of, request_of, sparsity_of, versions
 from jaxprune.jobs.write_behind import WriteBehind
-from jaxprune.microbatches import make_microbatches
+from jaxprune.mesh_states import most_on_devices
+from jaxprune.microbatches import Microbatch, make_microbatches
 from jaxprune.models.causal_lm import EMBED, HEAD, CausalLM, block_section
 from jaxprune.pruning.blockwise import Progress, PrunedBlock, prune_blocks
 from jaxprune.pruning.collecting import Collect, DataParallel, collect_statistics
@@ -59,6 +60,7 @@ def prune(
     overwrite: bool = False,
     data_parallel: DataParallel = "shard_map",
     host_bytes: int | None = None,
+    device_bytes: int | None = None,
     collect: Collect = collect_statistics,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def prune(
       resume: continue an interrupted run of the same request, if there is one.
       data_parallel: what runs the scoring of one device on all of them.
       host_bytes: hidden states that may lie in each process's memory; None: half of what the machine has.
+      device_bytes: hidden states that may stay in each device's memory, if all do; None: an eighth of a GPU's.
       collect: what gives the statistics of a block.
 
     Raises:
@@ -127,7 +130,12 @@ def prune(
         if not journal.is_complete:
             writers = first_then_others(lambda: _open_writers(checkpoint, unfinished, output.partial, format, dtype))
             behind = stack.enter_context(WriteBehind())
-            sweep = _start_sweep(checkpoint, read, calibration, mesh, compute_dtype, host_bytes, progress)
+            memory = {
+                "host_bytes": host_bytes,
+                "device_bytes": most_on_devices(mesh) if device_bytes is None else device_bytes,
+            }
+            make_sweep = functools.partial(Sweep, model, mesh=mesh, dtype=compute_dtype, **memory)
+            sweep = _start_sweep(make_sweep, read, calibration, mesh, progress)
             behind.start(functools.partial(_write_dense, writers, read))
             if sweep is not None:
                 _replay(sweep, writers.weights, first, progress)
@@ -217,20 +225,17 @@ def _write_dense(writers: _Writers, read: ReadSection) -> None:
 
 
 def _start_sweep(
-    checkpoint: Checkpoint,
+    make_sweep: Callable[[list[Microbatch]], Sweep],
     read: ReadSection,
     calibration: Calibration | None,
     mesh: Mesh,
-    compute_dtype: np.dtype,
-    host_bytes: int | None,
     progress: Progress,
 ) -> Sweep | None:
     """Returns the sequences as the embedding leaves them; None without text."""
     if calibration is None:
         return None
     with progress.phase(0, "embed"):
-        batches = make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh)
-        sweep = Sweep(checkpoint.model, batches, mesh=mesh, dtype=compute_dtype, host_bytes=host_bytes)
+        sweep = make_sweep(make_microbatches(calibration.tokens_NT, calibration.languages, mesh=mesh))
         sweep.embed(read)
         return sweep
 

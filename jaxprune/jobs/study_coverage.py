@@ -26,7 +26,7 @@ def check_tasks(config: StudyConfig, in_place: InPlace) -> None:
     evaluation = config.evaluation
     names = evaluation.tasks.names if evaluation.tasks else ()
     for index, name in enumerate(names):
-        in_place(f"evaluation.tasks.names[{index}]", lambda name=name: _check_task(name, evaluation.languages))
+        in_place(f"evaluation.tasks.names[{index}]", lambda name=name: _check_task(name, evaluation.languages_of(name)))
     in_place("evaluation.tasks.names", lambda: check_files(names))
     if evaluation.perplexity is None and evaluation.snr is None:
         for index, language in enumerate(evaluation.languages):
@@ -41,27 +41,32 @@ def _check_task(name: str, languages: Sequence[str]) -> None:
     if not set(languages) & set(known):
         raise RequestError(
             f"{name} was asked for in {', '.join(languages)}, and has items in {', '.join(known)}; add one of these to "
-            "evaluation.languages, or leave the task out, in decision too."
+            "evaluation.languages (and to what tasks.only names for it), or leave the task out, in decision too."
         )
 
 
 def _check_language(config: StudyConfig, language: str) -> None:
     tasks = list(_languages_of_tasks(config))
-    if not any(language in known for _, known in tasks):
-        found = "; ".join(f"{name} has {', '.join(known)}" for name, known in tasks)
+    if not any(language in asked and language in known for _, asked, known in tasks):
+        found = "; ".join(f"{name} has {', '.join(known)}{_alone(config, asked)}" for name, asked, known in tasks)
         raise RequestError(
             f"nothing would be measured in {language}: {found}; leave the language out, or ask for perplexity or a "
             "task that has it."
         )
 
 
-def _languages_of_tasks(config: StudyConfig) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yields each task with the languages it has, the harness's after ours."""
+def _alone(config: StudyConfig, asked: Sequence[str]) -> str:
+    is_asked_everywhere = len(asked) == len(config.evaluation.languages)
+    return "" if is_asked_everywhere else f" and is asked in {', '.join(asked)} alone"
+
+
+def _languages_of_tasks(config: StudyConfig) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+    """Yields each task with the languages it is asked in and those it has, the harness's after ours."""
     evaluation = config.evaluation
     for name in evaluation.tasks.names if evaluation.tasks else ():
-        yield name, open_task(name).languages()
+        yield name, evaluation.languages_of(name), open_task(name).languages()
     for name, task in evaluation.harness.tasks.items() if evaluation.harness else ():
-        yield name, tuple(task.languages)
+        yield name, evaluation.languages_of(name), tuple(task.languages)
 
 
 def check_text_languages(config: StudyConfig, in_place: InPlace) -> None:
@@ -91,8 +96,8 @@ def _asked_texts(config: StudyConfig) -> Iterator[tuple[str, str, list[str]]]:
 def missing_languages(config: StudyConfig) -> dict[str, list[str]]:
     """Returns the languages that are asked for and that a task lacks, of each task that lacks some."""
     lacking = {
-        name: [language for language in config.evaluation.languages if language not in known]
-        for name, known in _languages_of_tasks(config)
+        name: [language for language in asked if language not in known]
+        for name, asked, known in _languages_of_tasks(config)
     }
     return {name: languages for name, languages in lacking.items() if languages}
 
@@ -102,10 +107,11 @@ def describe_gaps(config: StudyConfig) -> list[str]:
     missing = missing_languages(config)
     lines = [f"{task} has no data in {', '.join(languages)}: left out there." for task, languages in missing.items()]
     weighed = [measure for measure, weight in config.decision.weights.items() if weight]
+    measured = {name: set(asked) & set(known) for name, asked, known in _languages_of_tasks(config)}
     undecided = [
         language
         for language in config.evaluation.languages
-        if weighed and all(language in missing.get(measure, []) for measure in weighed)
+        if weighed and all(language not in measured.get(measure, config.evaluation.languages) for measure in weighed)
     ]
     if undecided:
         lines.append(
@@ -130,8 +136,8 @@ def items_here(config: StudyConfig) -> ItemsHere:
     """
     asked = config.evaluation
     found: dict[str, dict[str, Sequence[Item] | None]] = {}
-    for name, known in _languages_of_tasks(config):
-        languages = [language for language in asked.languages if language in known]
+    for name, wanted, known in _languages_of_tasks(config):
+        languages = [language for language in wanted if language in known]
         if asked.tasks is None or name not in asked.tasks.names or not (task := open_task(name)).is_cached():
             found[name] = dict.fromkeys(languages)
         else:

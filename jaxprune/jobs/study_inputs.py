@@ -216,4 +216,4 @@ class Inputs:
         asked = self.config.evaluation.tasks
         if asked is None:
             return None
-        return prepare_tasks(asked.names, self.config.evaluation.languages, asked.limit_of)
+        return prepare_tasks(asked.names, self.config.evaluation.languages, asked.limit_of, only=asked.only)

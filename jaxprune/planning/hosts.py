@@ -40,7 +40,7 @@ def host_needs(work: Work) -> HostNeeds:
     """
     kept, stored = _parts(work, work.kept), _parts(work, work.source)
     states: Counter[int] = Counter()
-    if work.method.statistic is not None:
+    if work.method.statistic is not None and not work.states_on_device:
         shape = (work.num_rows, work.length, work.model.config.hidden_size)
         states = bytes_by_host(batch_sharding(work.mesh), shape, np.dtype(work.compute_dtype))
     first = min(kept.block)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxprune.mesh_states import bytes_on_device
 from jaxprune.models.causal_lm import EMBED, CausalLM, block_section
 from jaxprune.planning.program import Costs, program_costs
 from jaxprune.planning.source import Source
@@ -41,6 +42,7 @@ class Work(NamedTuple):
       num_rows: B.
       length: T.
       compute_dtype: of the forward passes.
+      device_bytes: hidden states that may stay in each device's memory.
     """
 
     source: Source
@@ -53,6 +55,16 @@ class Work(NamedTuple):
     num_rows: int
     length: int
     compute_dtype: np.dtype
+    device_bytes: int = 0
+
+    @property
+    def states_on_device(self) -> int:
+        """Bytes of hidden states that stay on each device between blocks: all of them, or none."""
+        if self.method.statistic is None:
+            return 0
+        shape = (self.num_rows, self.length, self.model.config.hidden_size)
+        size = bytes_on_device(self.mesh, self.num_passes, shape, np.dtype(self.compute_dtype))
+        return size if size <= self.device_bytes else 0
 
     @property
     def model(self) -> CausalLM:
@@ -110,22 +122,26 @@ class _Planner:
         work, blocks = self._work, self._work.model.num_blocks
         if work.method.statistic is None:
             return self._solving()
-        # Read ahead is the block after this one; waiting is one microbatch more than the one that is computed.
-        ahead, waiting = self._block_bytes, (IN_FLIGHT - 1) * self._batch_bytes
+        # Read ahead is the block after this one. Waiting are all microbatches but the one that is computed where they
+        # stay; else, of those that come and of those that go, one more than is computed.
+        ahead, staying = self._block_bytes, work.states_on_device
+        coming = going = (IN_FLIGHT - 1) * self._batch_bytes
+        if staying:
+            coming, going = staying - self._batch_bytes, 0
         return {
-            "embed": self._phase([(self._embed(), waiting)], work.num_passes),
-            "collect": self._phase([(self._collect(), ahead + waiting)], work.num_passes * blocks),
+            "embed": self._phase([(self._embed(), coming)], work.num_passes),
+            "collect": self._phase([(self._collect(), ahead + coming)], work.num_passes * blocks),
             **self._solving(),
             "propagate": self._phase(
-                [(self._advance(), ahead + self._solved_bytes + 2 * waiting)], work.num_passes * (blocks - 1)
+                [(self._advance(), ahead + self._solved_bytes + coming + going)], work.num_passes * (blocks - 1)
             ),
         }
 
     def _solving(self) -> dict[str, Phase]:
         work, blocks = self._work, self._work.model.num_blocks
         statistics = {} if work.method.statistic is None else self._statistics()
-        # This block, the next one, and what is done of this one.
-        beside = 2 * self._block_bytes + self._solved_bytes
+        # This block, the next one, what is done of this one, and states that stay.
+        beside = 2 * self._block_bytes + self._solved_bytes + work.states_on_device
         preparing, pruning = [], []
         for activation in dict.fromkeys(work.model.family.reads.values()):
             statistic = statistics.pop(activation, None)

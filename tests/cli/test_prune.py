@@ -233,7 +233,11 @@ def test_help_teaches(capsys):
 
 
 @pytest.mark.parametrize(
-    "option", [["--host-memory", "inf"], ["--host-memory", "-1"], ["--fill", "bogus"], ["--seed", "-5"]]
+    "option",
+    [
+        *(["--host-memory", "inf"], ["--host-memory", "-1"], ["--device-states", "-3"]),
+        *(["--fill", "bogus"], ["--seed", "-5"]),
+    ],
 )
 def test_numbers_and_words_without_meaning_are_refused_for_token_files_too(capsys, tmp_path, tiny, option):
     np.save(tmp_path / "tokens.npy", np.ones((2, 8), np.int32))

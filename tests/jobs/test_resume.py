@@ -79,6 +79,18 @@ def test_killed_at_any_phase_and_resumed_is_the_same_to_the_byte(tmp_path, input
         assert contents(out) == wanted, phases[kill_at - 1]
 
 
+@pytest.mark.parametrize("method", [Wanda(), SparseGPT()], ids=lambda method: method.name)
+def test_where_hidden_states_wait_changes_nothing_and_a_resumed_run_may_choose_anew(tmp_path, inputs, method):
+    run(inputs, tmp_path / "host", method=method, host_bytes=0)
+    wanted = contents(tmp_path / "host")
+    run(inputs, tmp_path / "device", method=method, device_bytes=10**9)
+    assert contents(tmp_path / "device") == wanted
+    with pytest.raises(Killed):
+        run(inputs, tmp_path / "out", method=method, kill_at=9)
+    run(inputs, tmp_path / "out", method=method, resume=True, device_bytes=10**9)
+    assert contents(tmp_path / "out") == wanted
+
+
 def test_finished_blocks_are_not_pruned_again(tmp_path, inputs):
     phases: list[tuple[int, str]] = []
     with pytest.raises(Killed):

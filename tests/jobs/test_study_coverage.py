@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from jaxprune.errors import RequestError
+from jaxprune.jobs.evaluate import prepare_tasks
 from jaxprune.jobs.study_coverage import count_items, describe_gaps, items_here, missing_languages
 from jaxprune.jobs.study_inputs import check_inputs
 from jaxprune.studies.config.study import load_config
@@ -132,6 +133,25 @@ def test_gaps_in_single_languages_are_told(tmp_path):
         f"Nothing that decision.weights weighs (exams, {own}) has data in sw: nothing can be decided there.",
         "Whether mc4 has the languages, the hub tells at the start.",
     ]
+
+
+def test_a_task_that_is_asked_in_some_languages_only_is_missed_in_no_other(tmp_path):
+    own = questions(tmp_path / "own.jsonl", "de", "ar")
+    asked = {"names": [own, "exams"], "only": {own: ["ar"], "exams": ["de", "sw"]}}
+    decision = {"weights": {own: 1}}
+    file = ask(tmp_path, languages=["de", "ar", "sw"], tasks=asked, perplexity={"texts": "sample"}, decision=decision)
+    check(file)
+    config = load_config(file)
+    assert missing_languages(config) == {"exams": ["sw"]}
+    assert describe_gaps(config) == [
+        "exams has no data in sw: left out there.",
+        f"Nothing that decision.weights weighs ({own}) has data in de, sw: nothing can be decided there.",
+    ]
+    assert count_items(items_here(config)) == {own: {"ar": 5}, "exams": {"de": None}}
+    prepared = prepare_tasks([own], ["de", "ar"], lambda name: None, only={own: ["ar"]})
+    assert (prepared.missing, {name: list(of) for name, of in prepared.items.items()}) == ([], {own: ["ar"]})
+    with pytest.raises(RequestError, match=r"nothing would be measured in de: .* has ar, de and is asked in ar alone"):
+        check(ask(tmp_path, languages=["ar", "de"], tasks={"names": [own], "only": {own: ["ar"]}}))
 
 
 def test_items_are_counted_where_they_are(tmp_path):

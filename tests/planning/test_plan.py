@@ -1,5 +1,6 @@
 """Plans of tiny and of published models, on TPUs that are not here and on the processors that are."""
 
+import dataclasses
 import importlib.util
 import json
 
@@ -96,6 +97,27 @@ def test_weights_that_are_split_take_less_memory_and_talk(four_chips):
     whole, split = (make(config, four_chips, sizes={"data": 4 // model, "model": model}) for model in (1, 4))
     assert split["phases"]["solve"]["peak_bytes"] < 0.6 * whole["phases"]["solve"]["peak_bytes"]
     assert split["phases"]["collect"]["link_bytes"] > 0
+
+
+def test_states_that_stay_are_counted_on_the_devices_and_not_on_the_host(four_chips):
+    """24 sequences of 128 x 256 numbers of two bytes, over four devices; one microbatch is on its way in any case."""
+    config = tiny_config("llama", **WIDTHS, intermediate_size=512)
+    size = 24 * 128 * 256 * 2 // 4
+    kept, gone = (make(config, four_chips, device_bytes=limit) for limit in (size, size - 1))
+    assert [found["device"]["states_bytes"] for found in (kept, gone)] == [size, 0]
+    assert gone["host_bytes"] - kept["host_bytes"] == 4 * size
+    more = {name: kept["phases"][name]["peak_bytes"] - phase["peak_bytes"] for name, phase in gone["phases"].items()}
+    batch = size * gone["microbatch"]["sequences"] // 24
+    assert more == {
+        "embed": size - 2 * batch,
+        "collect": size - 2 * batch,
+        "prepare": size,
+        "solve": size,
+        "propagate": size - 3 * batch,
+    }
+    full = plan(lay(config, four_chips, device_bytes=size), dataclasses.replace(four_chips, memory_bytes=1))
+    assert "--device-states 0" in full["advice"][0]
+    assert make(config, four_chips, "magnitude", device_bytes=size)["device"]["states_bytes"] == 0
 
 
 def test_accelerators_take_more_tokens_at_a_time(four_chips):
@@ -211,7 +233,7 @@ def test_the_command(tmp_path, capsys):
     assert done.status == 0
     found = json.loads(done.out)
     assert {"fits", "device", "phases", "seconds", "host_bytes"} <= set(found)
-    assert set(found["device"]) == {"memory_bytes", "peak_bytes"}
+    assert set(found["device"]) == {"memory_bytes", "peak_bytes", "states_bytes"}
     assert found["microbatch"] == {"sequences": 6, "length": 32, "number": 1}
     assert (found["dtype"], found["compute_dtype"]) == ("float32", "bfloat16")
     shown = run(capsys, *asked)

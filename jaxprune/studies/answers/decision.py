@@ -82,6 +82,8 @@ class Decision:
         was not measured.
       p_english: its p-value, the same as English has among the candidates.
       payers: who is worse off with the recommended calibration than with English.
+      open_losses: for each measure, of the other languages the one that may lose most against English calibration, as
+        far as the interval says; measures by which none may are left out.
       cost: of the recommended calibration.
     """
 
@@ -94,6 +96,7 @@ class Decision:
     against_english: SeededDifference | None
     p_english: float | None
     payers: tuple[Payment, ...]
+    open_losses: tuple[Comparison, ...]
     cost: Cost
 
     @property
@@ -203,6 +206,7 @@ class _Contest:
             against_english=None if other is None else self._difference(language, best, other),
             p_english=None if other is None else _of_pair(self._p_pairs, language, best, other),
             payers=_payers(comparisons, self._setting, best, language),
+            open_losses=_open_losses(comparisons, self._setting, best, language),
             cost=_cost(self._measured, self._cells, best, self._english),
         )
 
@@ -238,13 +242,33 @@ def _payers(
 ) -> tuple[Payment, ...]:
     return tuple(
         Payment(found.language, found)
+        for found in _of_others(comparisons, setting, calibration, language)
+        if found.gain < 0 and found.p_all < ALPHA
+    )
+
+
+def _open_losses(
+    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
+) -> tuple[Comparison, ...]:
+    worst: dict[str, Comparison] = {}
+    for found in _of_others(comparisons, setting, calibration, language):
+        name = found.measure.name
+        if found.largest_loss > max(0.0, worst[name].largest_loss if name in worst else 0.0):
+            worst[name] = found
+    return tuple(worst.values())
+
+
+def _of_others(
+    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
+) -> list[Comparison]:
+    """Returns what a calibration does to other languages, beside English, by each measure alone."""
+    return [
+        found
         for found in comparisons
         if (found.setting, found.calibration, found.against) == (setting, calibration, "english")
         and found.language != language
         and not found.measure.is_pooled
-        and found.gain < 0
-        and found.p_all < ALPHA
-    )
+    ]
 
 
 def _cost(measured: Measured, cells: Mapping[str, Cell], name: str, english_name: str | None) -> Cost:

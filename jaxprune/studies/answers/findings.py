@@ -241,7 +241,9 @@ def _others(measured: Measured, decision: Decision) -> str:
     if not decision.payers:
         if len(broken) == len(others):
             return unknown.removeprefix("; ")
-        return f"no other language is measurably worse off than with English calibration{unknown}"
+        open_ = wording.names([_left_open(measured, found) for found in decision.open_losses])
+        by_chance = f" (chance leaves open {open_})" if open_ else ""
+        return f"no other language is measurably worse off than with English calibration{by_chance}{unknown}"
     by_language: dict[str, list[str]] = {}
     for payment in decision.payers:
         found = payment.comparison
@@ -249,6 +251,11 @@ def _others(measured: Measured, decision: Decision) -> str:
         by_language.setdefault(payment.language, []).append(f"{found.measure.name} {size}")
     told = [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
     return f"worse off than with English calibration: {wording.names(told)}{unknown}"
+
+
+def _left_open(measured: Measured, found: Comparison) -> str:
+    most = wording.worst(found.measure, found.difference, unit(measured, found.measure, found.language))
+    return f"{most} in {found.measure.name} in {language_of(found.language).english}"
 
 
 def _cost(cost: Cost) -> str:

@@ -1,7 +1,8 @@
 """What a study file says of measuring: languages, windows of text, tasks."""
 
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
@@ -46,18 +47,27 @@ class Tasks(Part):
 
     Attributes:
       limits: of single tasks, whose items cost more or less than others'.
+      only: the languages of single tasks that are asked in some languages of the study and not in all.
     """
 
     names: tuple[Word, ...] = Field(min_length=1)
     limit: Count | None = None
     limits: dict[Word, Count] = Field(default={})
+    only: dict[Word, Annotated[tuple[Word, ...], Field(min_length=1)]] = Field(default={})
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Tasks":
         check_repeated("names", self.names)
-        for name in self.limits:
-            check_known("limits", name, self.names, what="task in names")
+        for field, of in (("limits", self.limits), ("only", self.only)):
+            for name in of:
+                check_known(field, name, self.names, what="task in names")
         return self
+
+    @pydantic.model_serializer(mode="wrap")
+    def _plain(self, serialize: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        # Results remember what was asked. Those from before there was ``only`` have been asked the same without it.
+        plain = serialize(self)
+        return plain if self.only else {key: value for key, value in plain.items() if key != "only"}
 
     def limit_of(self, name: str) -> int | None:
         """Returns how many items of a task to take for each language; None: all."""
@@ -81,14 +91,21 @@ class Evaluation(Part):
                 raise FieldError(("languages", index), f"{language!r} is no code of a language; write one such as de")
         if self.perplexity is None and self.snr is None and self.tasks is None and self.harness is None:
             raise RequestError("nothing is measured; give perplexity, snr, tasks or harness")
-        for name, task in self.harness.tasks.items() if self.harness else ():
-            for language in task.languages:
-                if language not in self.languages:
-                    known = ", ".join(self.languages)
-                    raise FieldError(
-                        ("harness", "tasks", name, "languages", language),
-                        f"is none of evaluation.languages ({known}); write it there too, or leave it out",
-                    )
+        places = {
+            ("tasks", "only", name, language): language
+            for name, languages in (self.tasks.only if self.tasks else {}).items()
+            for language in languages
+        } | {
+            ("harness", "tasks", name, "languages", language): language
+            for name, task in (self.harness.tasks if self.harness else {}).items()
+            for language in task.languages
+        }
+        for place, language in places.items():
+            if language not in self.languages:
+                known = ", ".join(self.languages)
+                raise FieldError(
+                    place, f"is none of evaluation.languages ({known}); write it there too, or leave it out"
+                )
         return self
 
     @property
@@ -100,6 +117,10 @@ class Evaluation(Part):
             *own,
             *(self.harness.tasks if self.harness else ()),
         )
+
+    def languages_of(self, task: str) -> tuple[str, ...]:
+        """Returns the languages in which a task is asked; it may have no items in some."""
+        return self.languages if self.tasks is None else self.tasks.only.get(task, self.languages)
 
     def limit_of(self, task: str) -> int | None:
         """Returns how many items of a task to take for each language; None: all."""

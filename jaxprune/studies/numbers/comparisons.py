@@ -75,6 +75,12 @@ class Comparison:
         """The difference, positive where the calibration is better."""
         return self.difference.value if self.measure.tasks else -self.difference.value
 
+    @property
+    def largest_loss(self) -> float:
+        """The worst end of the interval, positive where the calibration may be worse."""
+        low, high = self.difference.interval
+        return -low if self.measure.tasks else high
+
 
 def compare(
     first: Shares, second: Shares, measure: Measure, *, spread: Spread | None, is_second_dense: bool = False

@@ -83,10 +83,25 @@ def change(measure: Measure, difference: Difference, factor: float) -> tuple[str
     return f"{signed(factor * difference.value)} points", interval
 
 
-def may_lose(loss: float) -> str:
-    """Returns ``may lose up to 0.03 more``, rounded upwards, as what an interval leaves open is the most there is."""
+def worst(measure: Measure, difference: Difference, factor: float) -> str:
+    """Returns the end of an interval where the first is worst, ``+17 %`` or ``−3.2 points``, rounded away from zero."""
+    low, high = difference.interval
+    if measure.name == PERPLEXITY:
+        rise = math.expm1(min(high, 700.0))
+        digits = 2 if abs(rise) >= 0.0995 else 3
+        return percent(_outwards(rise, digits)) if rise < 100 else percent(rise)
+    return f"{signed(_outwards(factor * low, 1))} points"
+
+
+def _outwards(value: float, decimals: int) -> float:
+    """Returns a number with so many decimals, rounded away from zero: what is left open is the most there is."""
     # The digits that are taken off first are those by which a product of a float is wrong.
-    return f"may lose up to {math.ceil(round(100 * loss, 6)) / 100:.2f} more"
+    return math.copysign(math.ceil(round(10**decimals * abs(value), 6)) / 10**decimals, value)
+
+
+def may_lose(loss: float) -> str:
+    """Returns ``may lose up to 0.03 more``, rounded upwards."""
+    return f"may lose up to {_outwards(loss, 2):.2f} more"
 
 
 def seconds(value: float) -> str:

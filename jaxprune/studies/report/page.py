@@ -12,6 +12,7 @@ import jaxprune
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
 from jaxprune.studies.answers.criterion import TargetResult, criterion_for
 from jaxprune.studies.answers.findings import Answer, target_text
+from jaxprune.studies.config.evaluation import Evaluation
 from jaxprune.studies.figures.colours import language_colours
 from jaxprune.studies.figures.files import inline_svg
 from jaxprune.studies.language_names import language as language_of
@@ -199,7 +200,7 @@ def methods_text(summary: Summary) -> list[str]:
         )
     tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
     if tasks:
-        told = [f"{of.name} ({of.ability}; {of.metric}; {_limit_text(evaluation.limit_of(of.name))})" for of in tasks]
+        told = [f"{of.name} ({of.ability}; {of.metric}; {_items_text(evaluation, of.name)})" for of in tasks]
         lines.append(f"Tasks: {wording.names(told)}; the same items for every model.")
     if evaluation.harness is not None:
         for name, task in evaluation.harness.tasks.items():
@@ -230,8 +231,11 @@ def methods_text(summary: Summary) -> list[str]:
     return lines
 
 
-def _limit_text(limit: int | None) -> str:
-    return "all items" if limit is None else f"at most {wording.count(limit, 'item')} a language"
+def _items_text(evaluation: Evaluation, task: str) -> str:
+    limit = evaluation.limit_of(task)
+    how_many = "all items" if limit is None else f"at most {wording.count(limit, 'item')} a language"
+    own = evaluation.tasks.only.get(task) if evaluation.tasks else None
+    return how_many if own is None else f"{how_many}, in {wording.names([language_of(of).english for of in own])} alone"
 
 
 def _flat(value: Any) -> str:

@@ -71,6 +71,38 @@ def test_a_calibration_without_numbers_elsewhere_does_not_hold_what_protects_oth
     assert answers["de"].calibration == "de+en"
 
 
+def test_what_chance_leaves_open_of_others_losses_is_told_at_its_worst(tmp_path):
+    made = study(Truth(spread=0.03), tasks=("exams",))
+    read = made.read(tmp_path / "out")
+    measured = read_measured(read)
+    found = compare_all(measured, baselines(read.config, measured))
+    decisions, answers = told(made, tmp_path / "again")
+    seen = 0
+    for language, decision in decisions.items():
+        if decision.payers or decision.best.calibration == "en":
+            continue
+        worst = {}
+        for measure, sign in (("perplexity", 1), ("exams", -1)):
+            ends = {
+                of.language: max(sign * end for end in of.difference.interval)
+                for of in found
+                if (of.calibration, of.against, of.measure.name) == (decision.best.calibration, "english", measure)
+                and of.language != language
+            }
+            payer = max(ends, key=ends.__getitem__)
+            if ends[payer] > 0:
+                worst[measure] = (payer, ends[payer])
+        opened = {of.measure.name: (of.language, of.largest_loss) for of in decision.open_losses}
+        assert opened == worst
+        who, most = worst["perplexity"]
+        percent = 100 * np.expm1(most)
+        shown = f"{np.ceil(percent):.0f}" if percent >= 9.95 else f"{np.ceil(10 * percent) / 10:.1f}"
+        name = {"ar": "Arabic", "de": "German", "en": "English", "sw": "Swahili"}[who]
+        assert f"(chance leaves open +{shown} % in perplexity in {name}" in answers[language].others
+        seen += "points in exams in" in answers[language].others
+    assert seen
+
+
 def test_who_has_no_numbers_is_told(tmp_path):
     made = study()
     for name in [name for name in made.results if "_de" in name]:

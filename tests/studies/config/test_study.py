@@ -6,6 +6,7 @@ import pytest
 
 from jaxprune.errors import RequestError
 from jaxprune.studies.config.study import load_config
+from jaxprune.studies.points.asked import asked_of, stale
 from jaxprune.studies.points.grid import all_points
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
@@ -110,6 +111,31 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, old, new, words):
     assert "more after this" not in message
 
 
+def test_a_task_may_be_asked_in_some_languages_only(tmp_path):
+    everywhere = load(tmp_path, SOUND)
+    assert everywhere.evaluation.languages_of("next-verse") == ("ar", "de", "en")
+    # What results from before there was such a key remember is not outdated by it.
+    assert "only" not in asked_of(everywhere, is_dense=True)["tasks"]
+    some = load(tmp_path, SOUND.replace("{names: [next-verse]}", "{names: [next-verse], only: {next-verse: [de, ar]}}"))
+    assert some.evaluation.languages_of("next-verse") == ("de", "ar")
+    had = {"asked": asked_of(everywhere, is_dense=True)}
+    assert stale(had, asked_of(some, is_dense=True)) == ["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("{next-verse: [sw]}", "tasks.only.next-verse.sw: is none of evaluation.languages (ar, de, en)"),
+        ("{next-vers: [de]}", "tasks.only: there is no task in names 'next-vers' (did you mean next-verse?)"),
+        ("{next-verse: []}", "tasks.only.next-verse: is empty"),
+    ],
+)
+def test_languages_of_a_task_that_cannot_be_are_named(tmp_path, only, words):
+    with pytest.raises(RequestError) as error:
+        load(tmp_path, SOUND.replace("{names: [next-verse]}", f"{{names: [next-verse], only: {only}}}"))
+    assert words in str(error.value)
+
+
 HARNESS = """\
   tasks: {names: [next-verse]}
   harness:
@@ -190,6 +216,6 @@ def test_every_study_that_comes_with_the_project_is_sound(path):
 
 def test_all_of_the_studies_are_looked_at():
     assert {path.stem for path in CONFIGS} == {
-        "aya23_35b", "aya23_8b", "gemma3_270m", "gemma3_270m_small", "japanese", "llama3_70b", "llama3_8b", "quick",
+        "aya23_35b", "aya23_8b", "gemma3_270m", "gemma3_270m_small", "gemma3_270m_tasks", "japanese", "llama3_70b", "llama3_8b", "quick",
         "qwen2.5_0.5b", "sample_count",
     }  # fmt: skip
