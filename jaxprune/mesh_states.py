@@ -100,9 +100,13 @@ class MeshStates:
 class _Kept(Protocol):
     """One of the memories, as ``MeshStates`` uses it."""
 
-    def take(self, batch: int, states: jax.Array) -> Callable[[], None]: ...
+    def take(self, batch: int, states: jax.Array) -> Callable[[], None]:
+        """As there."""
+        ...
 
-    def give(self, batch: int) -> jax.Array: ...
+    def give(self, batch: int) -> jax.Array:
+        """As there."""
+        ...
 
 
 class _OnDevices:
@@ -113,7 +117,11 @@ class _OnDevices:
 
     def take(self, batch: int, states: jax.Array) -> Callable[[], None]:
         self._batches[batch] = states
-        return states.block_until_ready
+
+        def wait() -> None:
+            jax.block_until_ready(states)
+
+        return wait
 
     def give(self, batch: int) -> jax.Array:
         states = self._batches[batch]
