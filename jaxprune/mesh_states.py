@@ -45,8 +45,8 @@ def bytes_on_device(mesh: Mesh, num_batches: int, shape: tuple[int, ...], dtype:
 class MeshStates:
     """An array ``[M, R, ...]``, its rows split over ``data``, taken and given back one microbatch at a time.
 
-    On the devices, where it may take that room. Else in pinned memory, where the devices have such memory and the array
-    fits. Else as ``HiddenStates`` keeps it.
+    On the devices, where it may take that room (a CPU's is the host's). Else in pinned memory, where the devices have
+    such memory and the array fits. Else as ``HiddenStates`` keeps it.
 
     Attributes:
       host_bytes: what lies in this process's memory.
@@ -81,12 +81,16 @@ class MeshStates:
         num_local = shape[0] // mesh.shape["data"] * len({index[0].start for index in rows if index})
         size = num_batches * num_local * int(np.prod(shape[1:])) * dtype.itemsize
         limit = half_of_memory() if limit_bytes is None else limit_bytes
+        self.host_bytes = size if size <= limit else 0
+        device = mesh.local_devices[0]
         # Devices along model have the same rows: each would keep a copy of its own.
-        if size <= limit and mesh.shape["model"] == 1 and can_pin(mesh.local_devices[0]):
+        fits_once = size <= limit and mesh.shape["model"] == 1
+        if fits_once and can_pin(device):
             self._kept = _Pinned(mesh, num_batches, shape)
+        elif fits_once and device.platform == "cpu":
+            self._kept = _OnDevices(num_batches)
         else:
             self._kept = _OnHost(mesh, num_batches, shape, num_local, dtype, limit)
-        self.host_bytes = size if size <= limit else 0
 
     def take(self, batch: int, states: Float[Array, "R ..."]) -> Callable[[], None]:
         """Begins to copy a microbatch's states to where they are kept; returns what waits until they are there."""

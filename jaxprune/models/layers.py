@@ -22,7 +22,7 @@ _QUERY_CHUNK = 256
 # Queries are cut into so many segments, each of which meets the keys up to its own end: 5/8 of all products, where 1/2
 # can be seen. More of them would be compiled for longer, smaller ones would be products too small to be worth it.
 _SEGMENTS = 4
-_SEGMENT_TOKENS = 256
+_SEGMENT_TOKENS = 128
 
 
 def precision(dtype: jnp.dtype) -> jax.lax.Precision | None:
