@@ -46,6 +46,7 @@ from jaxprune.jobs.perplexity import prepare_windows
 from jaxprune.jobs.settings import parse_method
 
 PEERS = Path(__file__).parent / "peers"
+PEER_NAMES = ["PyTorch loop", "llmcompressor"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,13 +128,13 @@ def peer(script: str, python: str) -> Contender:
     return contend
 
 
-def contenders(dtype: str, peers_python: str | None) -> dict[str, Contender]:
+def contenders(dtype: str, peers_python: str | None, peers: list[str]) -> dict[str, Contender]:
     """Returns who takes part, by name; ours first."""
     ours = {f"jaxprune, {compute} compute": jaxprune(compute) for compute in dict.fromkeys((dtype, "float32"))}
     theirs = {"PyTorch loop": peer("torch_loop.py", peers_python or sys.executable)}
     if peers_python:
         theirs["llmcompressor"] = peer("with_llmcompressor.py", peers_python)
-    return ours | theirs
+    return ours | {name: contender for name, contender in theirs.items() if name in peers}
 
 
 def prepare(args: argparse.Namespace) -> tuple[Path, Path, Path]:
@@ -201,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scratch", type=Path, required=True, help="folder to be made for models; removed at the end")
     parser.add_argument("--peers-python", help="Python of the environment that has llmcompressor")
+    parser.add_argument("--peers", nargs="+", default=PEER_NAMES, choices=PEER_NAMES)
     parser.add_argument("--model", default="sample:smollm2-135m")
     parser.add_argument("--methods", nargs="+", default=["wanda", "sparsegpt"])
     parser.add_argument("--patterns", nargs="+", default=["0.5", "2:4"])
@@ -215,11 +217,11 @@ def main() -> None:
     args = parser.parse_args()
     limit_threads(args.threads)
     model, calibration, held_out = prepare(args)
-    taking_part = contenders(args.dtype, args.peers_python)
+    taking_part = contenders(args.dtype, args.peers_python, args.peers)
     dense = perplexity(model, held_out)
     print(describe())
     print(f"{args.model}, {args.samples} x {args.length} tokens, {args.threads} threads, dense perplexity {dense:.3f}")
-    if args.peers_python is None:
+    if args.peers_python is None and "llmcompressor" in args.peers:
         print("llmcompressor: not run, because --peers-python names no environment that has it")
     rows = []
     for method, pattern in itertools.product(args.methods, args.patterns):
