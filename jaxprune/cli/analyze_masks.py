@@ -7,7 +7,6 @@ import typer
 
 from jaxprune.cli import console, numbers, options
 from jaxprune.cli.analysis_output import print_analysis
-from jaxprune.studies.numbers.masks import SIDES, concentration, most_pruned
 
 # More are in the file that --out writes.
 _MOST_PAIRS = 15
@@ -91,6 +90,8 @@ def tables(result: dict[str, Any]) -> list[Any]:
 
 def _channel_table(result: dict[str, Any]) -> Any:
     """Returns for each run how unevenly zeros lie on channels, and which have lost most."""
+    from jaxprune.studies.numbers.masks import SIDES, concentration, most_pruned
+
     rows = []
     for run in result["runs"]:
         zeros = result["zeros"][run["label"]]

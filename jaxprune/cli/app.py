@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Annotated, NoReturn
 
-from jaxprune.cli import absent_tpu, compiler_flags
+from jaxprune.cli import absent_tpu, compiled_programs, compiler_flags
 
 # Before anything imports them: their own progress bars and start-up chatter would mix with ours.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -16,6 +16,7 @@ if absent_tpu.is_looked_for():
     os.environ["JAX_PLATFORMS"] = "cpu"
 if (flags := compiler_flags.with_defaults(os.environ)) is not None:
     os.environ["XLA_FLAGS"] = flags
+os.environ.update(compiled_programs.with_defaults(os.environ))
 
 import rich.markup
 import typer
