@@ -115,8 +115,8 @@ def describe_gaps(config: StudyConfig) -> list[str]:
     ]
     if undecided:
         lines.append(
-            f"Nothing that decision.weights weighs ({', '.join(weighed)}) has data in {', '.join(undecided)}: nothing "
-            "can be decided there."
+            f"Nothing that decision.weights weighs ({', '.join(weighed)}) is measured in {', '.join(undecided)}: "
+            "nothing can be decided there."
         )
     hidden = dict.fromkeys(texts for _, texts, _ in _asked_texts(config) if not knows_languages(open_texts(texts)))
     if hidden:

@@ -130,7 +130,7 @@ def test_gaps_in_single_languages_are_told(tmp_path):
     assert describe_gaps(config) == [
         f"{own} has no data in sw: left out there.",
         "exams has no data in sw: left out there.",
-        f"Nothing that decision.weights weighs (exams, {own}) has data in sw: nothing can be decided there.",
+        f"Nothing that decision.weights weighs (exams, {own}) is measured in sw: nothing can be decided there.",
         "Whether mc4 has the languages, the hub tells at the start.",
     ]
 
@@ -145,7 +145,7 @@ def test_a_task_that_is_asked_in_some_languages_only_is_missed_in_no_other(tmp_p
     assert missing_languages(config) == {"exams": ["sw"]}
     assert describe_gaps(config) == [
         "exams has no data in sw: left out there.",
-        f"Nothing that decision.weights weighs ({own}) has data in de, sw: nothing can be decided there.",
+        f"Nothing that decision.weights weighs ({own}) is measured in de, sw: nothing can be decided there.",
     ]
     assert count_items(items_here(config)) == {own: {"ar": 5}, "exams": {"de": None}}
     prepared = prepare_tasks([own], ["de", "ar"], lambda name: None, only={own: ["ar"]})

@@ -83,9 +83,12 @@ def criterion_for(config: StudyConfig, measured: Measured, language: str) -> Cri
         measure = measured.measure(source)
         if weight and (measure is None or source not in dense):
             is_lost = measured.is_lost(DENSE, source, language)
-            left_out[source] = (
-                "has nothing of the dense model that counts" if is_lost else "has no data in this language"
-            )
+            if is_lost:
+                left_out[source] = "has nothing of the dense model that counts"
+            elif language not in config.evaluation.languages_of(source):
+                left_out[source] = "was not asked in this language"
+            else:
+                left_out[source] = "has no data in this language"
         elif weight and measure is not None and (why := no_room(measured, measure, language, dense)):
             left_out[source] = f"has nothing to lose ({why})"
     kept = {source: weight for source, weight in weights.items() if weight and source not in left_out}
@@ -199,7 +202,7 @@ def check_targets(
             measure = measured.measure(target.measure)
             spread = None if measure is None else spread_of(measured, setting, measure, other)
             of_english = {} if english is None else english.scores.get(other, {})
-            if why := _nothing_to_lose(measured, measure, other, None if is_of_dense else of_english, spread):
+            if why := nothing_to_lose(measured, measure, other, None if is_of_dense else of_english, spread):
                 floored[other] = why
                 continue
             losses[other] = loss_of(
@@ -214,7 +217,7 @@ def check_targets(
     return tuple(results)
 
 
-def _nothing_to_lose(
+def nothing_to_lose(
     measured: Measured, measure: Measure | None, language: str, english: Shares | None, spread: Spread | None
 ) -> str | None:
     """Returns why neither the dense model nor, if given, English calibration can be lost from; None if both can."""

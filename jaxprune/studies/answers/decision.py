@@ -6,10 +6,18 @@ from collections.abc import Mapping
 
 from jaxprune.evaluation.seed_spread import pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
-from jaxprune.studies.answers.criterion import Criterion, TargetResult, baselines, check_targets, criterion_for
+from jaxprune.studies.answers.criterion import (
+    Criterion,
+    TargetResult,
+    baselines,
+    check_targets,
+    criterion_for,
+    nothing_to_lose,
+)
 from jaxprune.studies.config.study import StudyConfig
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison, corrected
 from jaxprune.studies.numbers.measured import Cell, Measured, Setting, Shares
+from jaxprune.studies.numbers.spreads import spread_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Decision:
       p_english: its p-value, the same as English has among the candidates.
       payers: who is worse off with the recommended calibration than with English.
       open_losses: for each measure, of the other languages the one that may lose most against English calibration, as
-        far as the interval says; measures by which none may are left out.
+        far as the interval says; measures by which none may are left out, and languages with nothing to lose.
       cost: of the recommended calibration.
     """
 
@@ -206,7 +214,7 @@ class _Contest:
             against_english=None if other is None else self._difference(language, best, other),
             p_english=None if other is None else _of_pair(self._p_pairs, language, best, other),
             payers=_payers(comparisons, self._setting, best, language),
-            open_losses=_open_losses(comparisons, self._setting, best, language),
+            open_losses=self._open_losses(comparisons, best, language),
             cost=_cost(self._measured, self._cells, best, self._english),
         )
 
@@ -231,6 +239,19 @@ class _Contest:
         a, b = (self._shares[name].get(language, {}) for name in (first, second))
         return self._criteria[language].difference(a, b, self._measured.dense[language], spread=self._spreads[language])
 
+    def _open_losses(
+        self, comparisons: tuple[Comparison, ...], calibration: str, language: str
+    ) -> tuple[Comparison, ...]:
+        worst: dict[str, Comparison] = {}
+        for found in _of_others(comparisons, self._setting, calibration, language):
+            name = found.measure.name
+            if found.largest_loss > max(0.0, worst[name].largest_loss if name in worst else 0.0):
+                english = self._shares[found.baseline].get(found.language, {})
+                spread = spread_of(self._measured, self._setting, found.measure, found.language)
+                if nothing_to_lose(self._measured, found.measure, found.language, english, spread) is None:
+                    worst[name] = found
+        return tuple(worst.values())
+
 
 def _of_pair(p_values: Mapping[Pair, float], language: str, first: str, second: str) -> float:
     found = p_values.get((language, first, second), p_values.get((language, second, first)))
@@ -245,17 +266,6 @@ def _payers(
         for found in _of_others(comparisons, setting, calibration, language)
         if found.gain < 0 and found.p_all < ALPHA
     )
-
-
-def _open_losses(
-    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
-) -> tuple[Comparison, ...]:
-    worst: dict[str, Comparison] = {}
-    for found in _of_others(comparisons, setting, calibration, language):
-        name = found.measure.name
-        if found.largest_loss > max(0.0, worst[name].largest_loss if name in worst else 0.0):
-            worst[name] = found
-    return tuple(worst.values())
 
 
 def _of_others(

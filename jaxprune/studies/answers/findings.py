@@ -295,7 +295,10 @@ def _unknown(result: TargetResult) -> str:
     why += [
         f"nothing to lose in {language_of(name).english}: {reason}" for name, reason in result.nothing_to_lose.items()
     ]
-    return f"\u201c{target_text(result)}\u201d" + (f" ({'; '.join(why)})" if why else "")
+    if not why:
+        is_of_dense = result.target.worse_than_dense_at_most is not None
+        why = [f"no numbers in {language_of(result.language).english if is_of_dense else 'other languages'}"]
+    return f"\u201c{target_text(result)}\u201d" + f" ({'; '.join(why)})"
 
 
 def _join(results: list[TargetResult], language: str) -> str:

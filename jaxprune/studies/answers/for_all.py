@@ -54,6 +54,11 @@ class ForAll:
         good, (language, most) = len(self.good_in), self.worst
         fewer = wording.names([language_of(name).english for name in self.fewer])
         limits = f" In {fewer} fewer measures count, which makes it another loss." if fewer else ""
+        if len(self.fewer) == len(self.languages):
+            limits = (
+                " In no language do all measures count, nor the same in each, which makes these losses of different "
+                "kinds."
+            )
         open_ = f" (it {wording.may_lose(self.may_lose)} there)" if self.may_lose else ""
         return (
             f"One model for all {len(self.languages)} languages: {best} loses least by the criterion on average "

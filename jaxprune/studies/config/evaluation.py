@@ -61,13 +61,19 @@ class Tasks(Part):
         for field, of in (("limits", self.limits), ("only", self.only)):
             for name in of:
                 check_known(field, name, self.names, what="task in names")
+        for name, languages in self.only.items():
+            for index, language in enumerate(languages):
+                if language in languages[:index]:
+                    raise FieldError(("only", name, index), f"{language!r} is there already; name each once")
         return self
 
     @pydantic.model_serializer(mode="wrap")
     def _plain(self, serialize: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        # Results remember what was asked. Those from before there was ``only`` have been asked the same without it.
+        # Results remember what was asked. Those from before there was ``only`` have been asked the same without it, and
+        # in whatever order languages are named, the same is asked.
         plain = serialize(self)
-        return plain if self.only else {key: value for key, value in plain.items() if key != "only"}
+        own = {"only": {name: sorted(languages) for name, languages in self.only.items()}} if self.only else {}
+        return {key: value for key, value in plain.items() if key != "only"} | own
 
     def limit_of(self, name: str) -> int | None:
         """Returns how many items of a task to take for each language; None: all."""

@@ -130,6 +130,10 @@ def as_json(summary: Summary) -> dict[str, Any]:
                 "against": of.other,
                 "less": None if of.less is None else of.less[0],
                 "interval": None if of.less is None else list(of.less[1]),
+                "good_in": list(of.good_in),
+                "may_lose": of.may_lose,
+                "worst": {"language": of.worst[0], "loss": of.worst[1]},
+                "fewer_measures_in": list(of.fewer),
                 "text": of.text,
             }
             for of in summary.for_all
@@ -204,6 +208,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
                         "interval": None if result.loss is None else list(result.loss.interval),
                         "met": result.is_met,
                         "certain": result.is_certain,
+                        "without_numbers": list(result.without_numbers),
                         "nothing_to_lose": dict(result.nothing_to_lose),
                     }
                     for result in candidate.targets
@@ -212,10 +217,14 @@ def _decision(decision: Decision) -> dict[str, Any]:
             for candidate in decision.candidates
         ],
         "against_english": None if decision.against_english is None else decision.against_english.value,
+        "interval_against_english": (
+            None if decision.against_english is None else list(decision.against_english.interval)
+        ),
         "p_english": decision.p_english,
         "not_told_apart": [candidate.calibration for candidate in decision.not_told_apart],
         "passed_over": [candidate.calibration for candidate in decision.passed_over],
         "payers": [{"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers],
+        "open_losses": [_comparison(found) for found in decision.open_losses],
         "cost": dataclasses.asdict(decision.cost),
     }
 

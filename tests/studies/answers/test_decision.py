@@ -11,6 +11,7 @@ from jaxprune.studies.answers.published import published_findings
 from jaxprune.studies.numbers import comparisons, wording
 from jaxprune.studies.numbers.comparisons import compare_all
 from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.report.summary import as_json, summarise
 from tests.studies.synthetic import Study, Task, Truth, config, share
 
 LANGUAGES = ("ar", "de", "en", "sw")
@@ -77,8 +78,11 @@ def test_what_chance_leaves_open_of_others_losses_is_told_at_its_worst(tmp_path)
     measured = read_measured(read)
     found = compare_all(measured, baselines(read.config, measured))
     decisions, answers = told(made, tmp_path / "again")
+    in_json = {of["language"]: of["decision"] for of in as_json(summarise(read))["answers"]}
     seen = 0
     for language, decision in decisions.items():
+        listed = [(of["measure"], of["language"], of["interval"]) for of in in_json[language]["open_losses"]]
+        assert listed == [(of.measure.name, of.language, list(of.difference.interval)) for of in decision.open_losses]
         if decision.payers or decision.best.calibration == "en":
             continue
         worst = {}
@@ -101,6 +105,19 @@ def test_what_chance_leaves_open_of_others_losses_is_told_at_its_worst(tmp_path)
         assert f"(chance leaves open +{shown} % in perplexity in {name}" in answers[language].others
         seen += "points in exams in" in answers[language].others
     assert seen
+
+
+def test_where_there_is_nothing_to_lose_chance_leaves_nothing_open(tmp_path):
+    made = study(Truth(spread=0.03), tasks=("exams",))
+    rng = np.random.default_rng(3)
+    for arrays in made.arrays.values():
+        # Guesses, which differ from model to model most of all.
+        arrays["tasks/exams/sw/acc"] = (rng.random(200) < 0.25).astype(float)
+    decisions, answers = told(made, tmp_path / "out")
+    opened = [of for decision in decisions.values() for of in decision.open_losses if of.measure.tasks]
+    assert opened
+    assert "sw" not in {of.language for of in opened}
+    assert not any("points in exams in Swahili" in given.others for given in answers.values())
 
 
 def test_who_has_no_numbers_is_told(tmp_path):

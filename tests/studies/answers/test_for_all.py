@@ -10,7 +10,9 @@ from jaxprune.studies.answers.decision import decide
 from jaxprune.studies.answers.for_all import for_all
 from jaxprune.studies.numbers.comparisons import compare_all
 from jaxprune.studies.numbers.reading import read_measured
-from tests.studies.synthetic import Study, Truth, config, share
+from jaxprune.studies.report.page import criterion_text, markdown_report
+from jaxprune.studies.report.summary import as_json, summarise
+from tests.studies.synthetic import Study, Task, Truth, config, share
 
 LANGUAGES = ("de", "en", "sw")
 
@@ -53,6 +55,28 @@ def test_where_no_difference_was_found_the_loss_that_is_left_open_is_said(tmp_pa
     assert of.may_lose == max(open_) > 0
     said = f"may lose up to {np.ceil(100 * of.may_lose) / 100:.2f} more"
     assert f"in 3 of them it is what is recommended, or was not told apart from that (it {said} there), and" in of.text
+
+
+def test_languages_that_are_judged_by_different_tasks_are_not_said_to_have_fewer(tmp_path):
+    asked = config(
+        LANGUAGES[:2], ["de", "en"], tasks=("exams", "proverbs"), decision={"weights": {"exams": 1, "proverbs": 1}}
+    )
+    asked["evaluation"]["tasks"]["only"] = {"exams": ["de"], "proverbs": ["en"]}
+    tasks = {"exams": Task(languages=("de",)), "proverbs": Task("reasoning", languages=("en",))}
+    made = Study(asked, Truth(), tasks=tasks)
+    for result in made.results.values():
+        result["missing"] = []
+    summary = summarise(made.read(tmp_path / "out"))
+    [of] = summary.for_all
+    assert of.text.endswith(
+        " In no language do all measures count, nor the same in each, which makes these losses of different kinds."
+    )
+    assert "In German, proverbs was not asked in this language and does not count." in criterion_text(summary)
+    assert "no data" not in markdown_report(summary, [])
+    [told] = as_json(summary)["for_all"]
+    assert told["worst"] == {"language": of.worst[0], "loss": of.worst[1]}
+    assert (told["good_in"], told["may_lose"]) == (list(of.good_in), of.may_lose)
+    assert told["fewer_measures_in"] == ["de", "en"]
 
 
 def test_of_equals_english_stays(tmp_path):

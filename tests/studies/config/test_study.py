@@ -120,6 +120,10 @@ def test_a_task_may_be_asked_in_some_languages_only(tmp_path):
     assert some.evaluation.languages_of("next-verse") == ("de", "ar")
     had = {"asked": asked_of(everywhere, is_dense=True)}
     assert stale(had, asked_of(some, is_dense=True)) == ["tasks"]
+    # In another order the same is asked.
+    other = SOUND.replace("{names: [next-verse]}", "{names: [next-verse], only: {next-verse: [ar, de]}}")
+    again = load(tmp_path, other)
+    assert stale({"asked": asked_of(some, is_dense=True)}, asked_of(again, is_dense=True)) == []
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,7 @@ def test_a_task_may_be_asked_in_some_languages_only(tmp_path):
         ("{next-verse: [sw]}", "tasks.only.next-verse.sw: is none of evaluation.languages (ar, de, en)"),
         ("{next-vers: [de]}", "tasks.only: there is no task in names 'next-vers' (did you mean next-verse?)"),
         ("{next-verse: []}", "tasks.only.next-verse: is empty"),
+        ("{next-verse: [de, en, de]}", "tasks.only.next-verse[2]: 'de' is there already; name each once"),
     ],
 )
 def test_languages_of_a_task_that_cannot_be_are_named(tmp_path, only, words):

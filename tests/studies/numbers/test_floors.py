@@ -115,6 +115,19 @@ def test_a_target_at_the_floor_cannot_be_judged(tmp_path):
     assert "no calibration holds" not in text
 
 
+def test_a_target_that_cannot_be_judged_says_why_where_nothing_was_measured(tmp_path):
+    made = study(DENSE, OTHERS)
+    for name in made.arrays:
+        for language in ("en", "sw"):
+            del made.arrays[name][f"tasks/exams/{language}/acc"]
+            del made.results[name]["tasks"]["exams"]["languages"][language]
+    read_study, measured = read(made, tmp_path / "out")
+    found = compare_all(measured, baselines(read_study.config, measured))
+    texts = {of.language: answer(measured, of, found).targets for of in decide(read_study.config, measured, found)}
+    assert "cannot be judged: \u201cexams at most 5 % worse than dense\u201d (no numbers in English)" in texts["en"]
+    assert texts["de"].endswith("gives them in exams\u201d (no numbers in other languages)")
+
+
 def setting(measured):
     [found] = measured.cells
     return found
