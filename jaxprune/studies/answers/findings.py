@@ -111,7 +111,8 @@ def _headline(decision: Decision) -> str:
     # all, holds by definition whatever asks that nobody lose against English.
     return (
         f"the targets decide: {_advice(decision)}; without them, calibrate on {better[0].calibration}, which loses "
-        f"measurably less by the criterion ({better[0].loss.value:.2f} against {decision.best.loss.value:.2f})"
+        f"measurably less by the criterion ({wording.loss(better[0].loss.value)} against "
+        f"{wording.loss(decision.best.loss.value)})"
     )
 
 
@@ -182,7 +183,7 @@ def _passed_over(decision: Decision) -> str:
         missed = [result for result in candidate.targets if result.is_met is False]
         told = [f"\u201c{target_text(result)}\u201d" for result in missed]
         told += [_unknown(result) for result in candidate.targets if result.is_met is None and result.without_numbers]
-        how = f"{candidate.loss.value:.2f}" + (", measurably" if candidate.p_best < ALPHA else "")
+        how = wording.loss(candidate.loss.value) + (", measurably" if candidate.p_best < ALPHA else "")
         by_targets.setdefault(wording.names(told), []).append(f"{candidate.calibration} ({how})")
     more = len(decision.passed_over) - _NAMED
     told = [f"{wording.names(names)} for {what}" for what, names in by_targets.items()]
@@ -190,8 +191,8 @@ def _passed_over(decision: Decision) -> str:
         return ""
     rest = [f"{more} more"] if more > 0 else []
     return (
-        f"passed over, with a better criterion than {decision.best.loss.value:.2f}, as they do not hold a target: "
-        f"{wording.names([*told, *rest])}"
+        f"passed over, with a better criterion than {wording.loss(decision.best.loss.value)}, as they do not hold a "
+        f"target: {wording.names([*told, *rest])}"
     )
 
 

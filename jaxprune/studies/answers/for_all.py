@@ -62,9 +62,10 @@ class ForAll:
         open_ = f" (it {wording.may_lose(self.may_lose)} there)" if self.may_lose else ""
         return (
             f"One model for all {len(self.languages)} languages: {best} loses least by the criterion on average "
-            f"({loss:.2f} against {dict(self.losses)[self.other]:.2f} with {self.other}{self._how_sure}); in "
+            f"({wording.loss(loss)} against {wording.loss(dict(self.losses)[self.other])} with "
+            f"{self.other}{self._how_sure}); in "
             f"{good} of them it is what is recommended, or was not told apart from that{open_}, and "
-            f"{language_of(language).english} loses most ({most:.2f}).{limits}"
+            f"{language_of(language).english} loses most ({wording.loss(most)}).{limits}"
         )
 
     @property
@@ -73,7 +74,9 @@ class ForAll:
             return ""
         value, (low, high) = self.less
         doubt = "" if low > 0 else ", which chance may explain"
-        return f": {value:.2f} less, 95 % interval {wording.signed(low, 2)} to {wording.signed(high, 2)}{doubt}"
+        return (
+            f": {wording.loss(value)} less, 95 % interval {wording.signed(low, 2)} to {wording.signed(high, 2)}{doubt}"
+        )
 
 
 def for_all(measured: Measured, decisions: Iterable[Decision]) -> tuple[ForAll, ...]:

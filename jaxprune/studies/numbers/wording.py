@@ -28,6 +28,11 @@ def signed(value: float, decimals: int = 1) -> str:
     return text if is_zero else f"{_MINUS if value < 0 else '+'}{text}"
 
 
+def loss(value: float) -> str:
+    """Returns a loss by the criterion, ``0.48``; below zero, of what pruning made better, with a sign."""
+    return signed(value, 2).removeprefix("+")
+
+
 def percent(fraction: float) -> str:
     """Returns a change in percent, ``+12 %``, ``−0.4 %``."""
     return f"{_percent(fraction)} %"
