@@ -23,10 +23,10 @@ def with_defaults(environment: Mapping[str, str]) -> dict[str, str]:
     """
     if "JAX_COMPILATION_CACHE_DIR" in environment:
         return {}
-    folder = cache_folder() / "compiled" / _of_this_machine()
     try:
+        folder = cache_folder() / "compiled" / _of_this_machine()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # a user without a home, as in some containers
         return {}
     if not os.access(folder, os.W_OK):
         return {}

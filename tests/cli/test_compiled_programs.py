@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,14 @@ def test_machines_with_other_instructions_share_no_folder(monkeypatch, tmp_path)
 def test_without_a_folder_nothing_is_kept(monkeypatch, tmp_path):
     (tmp_path / "compiled").write_text("a file in its place")
     monkeypatch.setenv("JAXPRUNE_CACHE", str(tmp_path))
+    assert compiled_programs.with_defaults({}) == {}
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("JAXPRUNE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
     assert compiled_programs.with_defaults({}) == {}
 
 
