@@ -64,6 +64,7 @@ def test_devices_that_share_weights_keep_rows_once(monkeypatch):
     assert states.host_bytes == 4 * np.prod(SHAPE)
     states.take(0, place_batch(make_mesh({"data": 2, "model": 2}), np.ones(SHAPE, np.float32)))()
     assert not [array for array in jax.live_arrays() if array.sharding.memory_kind == PINNED]
+    np.testing.assert_array_equal(states.give(0), np.ones(SHAPE))
 
 
 def test_a_gpu_keeps_an_eighth_and_others_nothing():

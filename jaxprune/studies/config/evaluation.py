@@ -62,9 +62,7 @@ class Tasks(Part):
             for name in of:
                 check_known(field, name, self.names, what="task in names")
         for name, languages in self.only.items():
-            for index, language in enumerate(languages):
-                if language in languages[:index]:
-                    raise FieldError(("only", name, index), f"{language!r} is there already; name each once")
+            check_repeated(("only", name), languages)
         return self
 
     @pydantic.model_serializer(mode="wrap")

@@ -30,8 +30,13 @@ def check_sources(place: str, texts: str) -> None:
         raise FieldError((place,), f"{texts} has no languages, which a study is about; name a source of text")
 
 
-def check_repeated(place: str, values: Any) -> None:
-    """Raises FieldError if a value occurs twice."""
+def check_repeated(place: str | tuple[str, ...], values: Any) -> None:
+    """Raises FieldError if a value occurs twice.
+
+    Args:
+      place: the key of the values, or the keys that lead to them.
+    """
+    path = (place,) if isinstance(place, str) else place
     for index, value in enumerate(values):
         if value in values[:index]:
-            raise FieldError((place, index), f"{value!r} is there already; name each once")
+            raise FieldError((*path, index), f"{value!r} is there already; name each once")

@@ -104,9 +104,9 @@ def _outwards(value: float, decimals: int) -> float:
     return math.copysign(math.ceil(round(10**decimals * abs(value), 6)) / 10**decimals, value)
 
 
-def may_lose(loss: float) -> str:
+def may_lose(more: float) -> str:
     """Returns ``may lose up to 0.03 more``, rounded upwards."""
-    return f"may lose up to {_outwards(loss, 2):.2f} more"
+    return f"may lose up to {_outwards(more, 2):.2f} more"
 
 
 def seconds(value: float) -> str:
