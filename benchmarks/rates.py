@@ -19,11 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxprune.cli import compiler_flags
+from jaxprune.cli import gpu_settings
 
 # As the program does it.
-if (flags := compiler_flags.with_defaults(os.environ)) is not None:
-    os.environ["XLA_FLAGS"] = flags
+os.environ.update(gpu_settings.with_defaults(os.environ))
 
 import jax
 import jax.numpy as jnp

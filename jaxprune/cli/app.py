@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Annotated, NoReturn
 
-from jaxprune.cli import absent_tpu, compiled_programs, compiler_flags
+from jaxprune.cli import absent_tpu, compiled_programs, gpu_settings
 
 # Before anything imports them: their own progress bars and start-up chatter would mix with ours.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -14,8 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if absent_tpu.is_looked_for():
     os.environ["JAX_PLATFORMS"] = "cpu"
-if (flags := compiler_flags.with_defaults(os.environ)) is not None:
-    os.environ["XLA_FLAGS"] = flags
+os.environ.update(gpu_settings.with_defaults(os.environ))
 os.environ.update(compiled_programs.with_defaults(os.environ))
 
 import rich.markup

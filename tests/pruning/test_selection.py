@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxprune.pruning import selection
 from jaxprune.pruning.selection import select_lowest, select_lowest_of_few
 
 SHAPE = (37, 11)
@@ -69,6 +70,17 @@ def test_each_group_has_a_number_of_its_own():
     for kind in ("distinct", "zero"):
         chosen = lowest_of_columns(scores_of(kind), num)
         np.testing.assert_array_equal(chosen.sum(0), np.arange(SHAPE[1]))
+
+
+@pytest.mark.parametrize("kind", ["distinct", "tied", "zero", "one huge"])
+@pytest.mark.parametrize("bits", [2, 4, 7])
+def test_looking_less_often_changes_nothing(kind, bits, monkeypatch):
+    """As on GPUs; some of these leave bits over, past the last one."""
+    expected = [(lowest_of_columns(scores_of(kind), k), lowest_of_all(scores_of(kind), k)) for k in (1, 18, 36)]
+    monkeypatch.setattr(selection, "_BITS_BETWEEN_LOOKS", {"cpu": bits})
+    of_columns, of_all = jax.jit(lowest_of_columns.__wrapped__), jax.jit(lowest_of_all.__wrapped__)
+    found = [(of_columns(scores_of(kind), k), of_all(scores_of(kind), k)) for k in (1, 18, 36)]
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_infinite_scores_are_not_selected_while_others_last():
