@@ -3,11 +3,13 @@
     python benchmarks/kills.py --scratch /tmp/kills --kills 20
 
 Each kill hits a run of its own, at a moment drawn from the time between its first file and the end, which an
-uninterrupted run tells; one that ended before is not counted. ``--full-disk FOLDER``
-(a small file system, for example a tmpfs mounted for this) prunes into a full disk first, makes room, and resumes.
+uninterrupted run tells; one that ended before is not counted. ``--full-disk FOLDER`` (a small file system, for example
+a tmpfs mounted for this) prunes into a disk with too little room and into one that fills meanwhile, makes room, and
+resumes.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import shutil
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write what happened to")
     args = parser.parse_args()
     print(describe())
-    args.scratch.mkdir(parents=True, exist_ok=True)
+    args.scratch.mkdir(parents=True)
     words = ["--method", args.method, "--texts", "sample", "--calibration", "en"]
     words += ["--samples", str(args.samples), "--length", str(args.length)]
 
@@ -65,7 +67,7 @@ def main() -> None:
         print(f"kill {len(rows):2} after {row['after']:5.1f} s: {row['found']:20} {equal}", flush=True)
         remove(out)
     if args.full_disk:
-        rows.append(fill(command, args.full_disk, expected))
+        rows += fill(command, args.full_disk, args.scratch / "whole")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     shutil.rmtree(args.scratch)
@@ -95,20 +97,51 @@ def kill_once(words: list[str], after: float, out: Path) -> dict[str, Any]:
     return {"after": after, "found": found}
 
 
-def fill(command: Any, folder: Path, expected: str) -> dict[str, Any]:
-    """Prunes into a file system that another file has nearly filled, then makes room and resumes."""
-    out, ballast = folder / "full", folder / "ballast"
+def fill(command: Any, folder: Path, whole: Path) -> list[dict[str, Any]]:
+    """Prunes where another file fills the disk, before the run or after its third block; makes room and resumes."""
+    size = sum(file.stat().st_size for file in whole.rglob("*") if file.is_file())
     free = shutil.disk_usage(folder).free
-    ballast.write_bytes(bytes(int(free - 100e6)))
-    refused = subprocess.run(command(out), capture_output=True, text=True, check=False)
-    message = refused.stderr.strip().splitlines()[-1]
-    left = out.exists()
-    ballast.unlink()
-    subprocess.run(command(out, "--resume"), check=True, capture_output=True)
-    row = {"status": refused.returncode, "message": message, "result_left": left, "equal": digest(out) == expected}
-    print(f"full disk: status {row['status']}, {message}; resumed: {'equal' if row['equal'] else 'DIFFERENT'}")
-    remove(out)
-    return row
+    if free < 1.1 * size:
+        raise SystemExit(f"{folder} has {free / 1e6:.0f} MB; the result, {size / 1e6:.0f} MB, must fit when resumed.")
+    rows = []
+    for first in (0, 3):
+        out, ballast = folder / "full", folder / "ballast"
+        if first == 0:
+            take(ballast, free - size // 2)
+        process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while first and process.poll() is None and blocks_done(out) < first:
+            time.sleep(0.02)
+        if first:
+            take(ballast, free)
+        _, messages = process.communicate()
+        row = {"status": process.returncode, "message": messages.strip().splitlines()[-1], "result_left": out.exists()}
+        row["blocks_done"] = blocks_done(out)
+        ballast.unlink()
+        subprocess.run(command(out, "--resume"), check=True, capture_output=True)
+        row["equal"] = digest(out) == digest(whole)
+        print(
+            f"full disk: status {row['status']} with {row['blocks_done']} blocks done, {row['message']} Resumed: "
+            f"{'equal' if row['equal'] else 'DIFFERENT'}",
+            flush=True,
+        )
+        rows.append(row)
+        remove(out)
+    return rows
+
+
+def take(ballast: Path, size: int) -> None:
+    """Writes so many bytes, or as many as there is room for."""
+    piece = bytes(10**6)
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while size > 0:
+            size -= file.write(piece[:size])
+
+
+def blocks_done(out: Path) -> int:
+    """Returns how many blocks the journal of an unfinished run has."""
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        return len(json.loads((partial(out) / "jaxprune" / "journal.json").read_text())["blocks"])
+    return 0
 
 
 def partial(out: Path) -> Path:
