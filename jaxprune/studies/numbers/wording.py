@@ -79,13 +79,18 @@ def score(measure: str, mean: float, dense: Scores) -> str:
 
 
 def change(measure: Measure, difference: Difference, factor: float) -> tuple[str, str]:
-    """Returns a difference and its interval: of perplexities in percent, of tasks in points, ``factor`` a unit."""
+    """Returns a difference and its interval: of perplexities in percent, of tasks in points, ``factor`` a unit.
+
+    Where no item differs there is nothing to resample: an interval from 0 to 0 would read as certain.
+    """
     low, high = difference.interval
     if measure.name == PERPLEXITY:
         rises = [math.expm1(min(nats, 700.0)) for nats in (difference.value, low, high)]
-        return percent(rises[0]), percent_interval((rises[1], rises[2]))
-    interval = f"95 % interval {signed(factor * low)} to {signed(factor * high)}"
-    return f"{signed(factor * difference.value)} points", interval
+        size, interval = percent(rises[0]), percent_interval((rises[1], rises[2]))
+    else:
+        size = f"{signed(factor * difference.value)} points"
+        interval = f"95 % interval {signed(factor * low)} to {signed(factor * high)}"
+    return size, "every item the same" if low == high == 0 else interval
 
 
 def worst(measure: Measure, difference: Difference, factor: float) -> str:

@@ -67,7 +67,7 @@ class Summary:
             return "Nothing that was measured counts, so no calibrations can be compared."
         criteria = [criterion_for(self.study.config, self.measured, name) for name in self.measured.languages]
         if not any(criterion.weights for criterion in criteria):
-            return "In no language does the dense model have anything to lose by what counts, so nothing is decided."
+            return "In no language does the dense model have anything to lose by what counts."
         return "No language has two calibrations whose numbers count, so none can be compared."
 
 
