@@ -1,9 +1,12 @@
-"""Compares one prune on several meshes, and as two processes: which masks and perplexities come out.
+"""Compares one prune on several meshes, and as two processes: which masks, errors and perplexities come out.
 
     python benchmarks/equality_over_meshes.py --scratch /tmp/meshes
 
 Every run has eight CPU devices, or two processes of four; the first, on one device, is what the others are compared
-with. ``--perplexity`` measures the pruned models too, all on one device.
+with. What rounding alone makes of the masks shows one more run on one device: of a model whose embedding is off by
+the last of its 24 bits. ``--measure`` measures the pruned models too, all on one device: perplexity, and in which block
+the layer-wise error on held-out text (mean over its linears, given the dense model's inputs) is furthest from the
+first run's.
 """
 
 import argparse
@@ -12,14 +15,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command import measure
+from command import measure, run
 from digest import digest
 from machine import describe
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 MESHES = (
     "data=1,model=1",
@@ -31,6 +35,8 @@ MESHES = (
     "data=2,model=4",
 )
 PROCESSES = "data=4,model=2"
+ROUNDED = "1 device, embedding 1 bit off"
+HELD_OUT = ("--texts", "sample", "--languages", "en")
 
 
 def main() -> None:
@@ -41,38 +47,47 @@ def main() -> None:
     parser.add_argument("--methods", default="magnitude,wanda,sparsegpt")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--length", type=int, default=256)
-    parser.add_argument("--perplexity", action="store_true")
+    parser.add_argument("--measure", action="store_true", help="perplexities and errors too")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
     args.scratch.mkdir(parents=True, exist_ok=True)
     print(describe())
     print(f"{args.model}, {args.samples} x {args.length} tokens")
     print(
-        f"{'method':10} {'where':26} {'masks that differ':>18} {'first 10 blocks':>16} {'last block':>11} "
-        f"{'perplexity':>11}"
+        f"{'method':10} {'where':30} {'masks that differ':>18} {'first 10 blocks':>16} {'last block':>11} "
+        f"{'perplexity':>11} {'error of a block':>17}"
     )
+    moved = args.scratch / "moved"
+    move_embedding(args.model, moved)
     rows: list[dict[str, Any]] = []
     for method in args.methods.split(","):
-        common = ["prune", args.model, "--method", method, "--texts", "sample", "--calibration", "en"]
+        common = ["--method", method, "--texts", "sample", "--calibration", "en"]
         common += ["--samples", str(args.samples), "--length", str(args.length)]
-        first = None
-        for where in (*MESHES, "again " + MESHES[1], f"2 processes, {PROCESSES}"):
+        first = first_errors = None
+        for where in (*MESHES, "again " + MESHES[1], f"2 processes, {PROCESSES}", ROUNDED):
             out = args.scratch / "pruned"
             if where.startswith("2 processes"):
-                prune_as_two([*common[:2], str(out), *common[2:], "--mesh", PROCESSES], args.scratch / "logs")
+                prune_as_two(["prune", args.model, str(out), *common, "--mesh", PROCESSES], args.scratch / "logs")
             else:
-                mesh = where.removeprefix("again ")
-                words = [sys.executable, "-m", "jaxprune", *common[:2], str(out), *common[2:], "--mesh", mesh]
+                mesh = MESHES[0] if where == ROUNDED else where.removeprefix("again ")
+                model = str(moved) if where == ROUNDED else args.model
+                words = [sys.executable, "-m", "jaxprune", "prune", model, str(out), *common, "--mesh", mesh]
                 measure(words, JAX_PLATFORMS="cpu", JAX_NUM_CPU_DEVICES="8")
             masks = load_file(out / "jaxprune" / "masks.safetensors")
             first = first or masks
             row = {"method": method, "where": where, **compare(masks, first), "sha256": digest(out)}
-            row["perplexity"] = perplexity(out, args.length) if args.perplexity else None
+            shown = ""
+            if args.measure:
+                row["perplexity"] = perplexity(out, args.length)
+                row["errors"] = errors = block_errors(args.model, out, args.length)
+                first_errors = errors if first_errors is None else first_errors
+                row["furthest"] = furthest = max(errors / first_errors - 1, key=abs)
+                row["errors"] = errors.tolist()
+                shown = f"{row['perplexity']:11.3f} {furthest:+17.3%}"
             rows.append(row)
-            shown = "" if row["perplexity"] is None else f"{row['perplexity']:.3f}"
             print(
-                f"{method:10} {where:26} {row['all']:18.4%} {row['first_blocks']:16.4%} {row['last_block']:11.4%} "
-                f"{shown:>11}",
+                f"{method:10} {where:30} {row['all']:18.4%} {row['first_blocks']:16.4%} {row['last_block']:11.4%} "
+                f"{shown}",
                 flush=True,
             )
             shutil.rmtree(out)
@@ -82,6 +97,20 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     shutil.rmtree(args.scratch)
+
+
+def move_embedding(model: str, folder: Path) -> None:
+    """Writes the model with the last bit of each weight of its embedding turned."""
+    measure(
+        [sys.executable, "-m", "jaxprune", "convert", model, str(folder), "--to", "huggingface", "--dtype", "float32"]
+    )
+    for file in folder.glob("*.safetensors"):
+        tensors = load_file(file)
+        if (table := tensors.get("model.embed_tokens.weight")) is not None:
+            tensors["model.embed_tokens.weight"] = (table.view(np.uint32) ^ 1).view(np.float32)
+            save_file(tensors, file, metadata={"format": "pt"})
+            return
+    raise SystemExit(f"{model} has no model.embed_tokens.weight to move.")
 
 
 def prune_as_two(words: list[str], logs: Path) -> None:
@@ -110,21 +139,17 @@ def compare(masks: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> dict[
 
 def perplexity(folder: Path, length: int) -> float:
     """Returns that of the English sample text, on one device."""
-    words = [
-        "perplexity",
-        str(folder),
-        "--texts",
-        "sample",
-        "--languages",
-        "en",
-        "--length",
-        str(length),
-        "--windows",
-        "16",
-        "--json",
-    ]
-    done = measure([sys.executable, "-m", "jaxprune", *words])
-    return json.loads(done.output)["languages"]["en"]["perplexity"]
+    told = run("perplexity", str(folder), *HELD_OUT, "--length", str(length), "--windows", "16").result
+    return told["languages"]["en"]["perplexity"]
+
+
+def block_errors(dense: str, folder: Path, length: int) -> np.ndarray:
+    """Returns for each block the mean relative error of its linears' outputs, given the dense model's inputs."""
+    told = run("snr", dense, str(folder), *HELD_OUT, "--length", str(length), "--windows", "4").result
+    by_block: defaultdict[int, list[float]] = defaultdict(list)
+    for name, found in told["languages"]["en"]["linears"].items():
+        by_block[int(name.partition(".layers.")[2].partition(".")[0])].append(found["relative_error"])
+    return np.asarray([np.mean(by_block[block]) for block in sorted(by_block)])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from jaxprune.studies.numbers.floors import WORTH_HAVING, room
 from jaxprune.studies.numbers.measured import PERPLEXITY, Measured, Setting
 from jaxprune.studies.numbers.spreads import spread_of
 
+# A claim of languages is not shown by one.
+_FEWEST_LANGUAGES = 2
+
 
 def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Iterator[Finding]:
     """Judges, by ability, that a gain in perplexity need not be one in tasks.
@@ -56,7 +59,11 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
         if len({one.comparison.language for one in kept}) < len(kept):
             evidence += " Cases of one language share its items and are not independent."
         decided = better + len(excluded)
-        yield Finding(claim, verdict_of_share(len(excluded), decided) if decided else "cannot be judged", evidence)
+        verdict = verdict_of_share(len(excluded), decided) if decided else "cannot be judged"
+        if verdict == "shown" and len({one.comparison.language for one in excluded}) < _FEWEST_LANGUAGES:
+            verdict = "cannot be judged"
+            evidence += " One language alone does not show it of others."
+        yield Finding(claim, verdict, evidence)
 
 
 def _is_ruled_out(measured: Measured, one: OwnAgainstEnglish) -> bool:

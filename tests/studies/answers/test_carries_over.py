@@ -103,3 +103,13 @@ def test_cases_of_two_methods_are_said_to_hang_together(tmp_path):
     two = judge(study(methods=["wanda", "sparsegpt"]), tmp_path / "two").evidence
     assert "not independent" not in one
     assert two.endswith("Cases of one language share its items and are not independent.")
+
+
+def test_one_language_alone_does_not_show_it(tmp_path):
+    made = study(methods=["wanda", "sparsegpt"])
+    for language in LANGUAGES:
+        right(made, 0.6 if language == "de" else 0.3, language)
+    finding = judge(made, tmp_path / "out")
+    assert finding.verdict == "cannot be judged"
+    assert "ruled out (95 %) in 2, and 0 are open" in finding.evidence
+    assert finding.evidence.endswith("One language alone does not show it of others.")
