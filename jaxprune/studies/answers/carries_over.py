@@ -20,7 +20,8 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
     """Judges, by ability, that a gain in perplexity need not be one in tasks.
 
     A case counts where tasks could have gained, and where they could have shown it: the dense model is measurably above
-    what is scored without a model, by as much at least as is worth having, and so is one of both pruned models.
+    what is scored without a model, by as much at least as is worth having, one of both pruned models is measurably
+    above it, too, and English calibration lost enough for as much to be won back. What is measurably better counts.
     """
     pooled = {measure.ability for measure in measured.measures if measure.is_pooled}
     abilities = [m for m in measured.measures if m.tasks and (m.is_pooled or m.ability not in pooled)]
@@ -37,7 +38,7 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
                 claim, "cannot be judged", "In no language is the gain in perplexity measurable, and the tasks too."
             )
             continue
-        left_out = {one.case: why for one in both if (why := at_floor(measured, one.comparison))}
+        left_out = {one.case: why for one in both if (why := _cannot_gain(measured, one))}
         kept = [one for one in both if one.case not in left_out]
         evidence = f"Of {wording.count(len(both), 'case')} with a measurable gain in perplexity over English, "
         if left_out:
@@ -71,6 +72,19 @@ def _is_ruled_out(measured: Measured, one: OwnAgainstEnglish) -> bool:
     found = one.comparison
     most = WORTH_HAVING / unit(measured, found.measure, found.language)
     return found.difference.interval[1] < most and not one.is_better
+
+
+def _cannot_gain(measured: Measured, one: OwnAgainstEnglish) -> str | None:
+    """Returns why no gain in tasks could have come out in a case, in words; None if one could, or did."""
+    found = one.comparison
+    if why := at_floor(measured, found):
+        return why
+    dense = measured.dense[found.language]
+    english = measured.cells[found.setting][found.baseline].scores[found.language]
+    lost, kept = (room(measured, found.measure, found.language, model).value for model in (dense, english))
+    if not one.is_better and lost - kept < WORTH_HAVING / unit(measured, found.measure, found.language):
+        return f"with English calibration less than {WORTH_HAVING} points are lost"
+    return None
 
 
 def at_floor(measured: Measured, found: Comparison) -> str | None:

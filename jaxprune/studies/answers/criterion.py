@@ -132,6 +132,7 @@ class TargetResult:
       without_numbers: languages in which the dense model was measured, and the calibration or its reference gave none.
       nothing_to_lose: languages that are left out, as what is to be kept is no more than there is without a model, and
         why.
+      is_asked: whether the study asks the measure in any of the languages that the target is of.
     """
 
     target: Target
@@ -140,6 +141,7 @@ class TargetResult:
     is_certain: bool = False
     without_numbers: tuple[str, ...] = ()
     nothing_to_lose: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_asked: bool = True
 
     @property
     def limit(self) -> float:
@@ -198,7 +200,9 @@ def check_targets(
         is_of_dense = target.worse_than_dense_at_most is not None
         losses: dict[str, Loss | None] = {}
         floored: dict[str, str] = {}
-        for other in [language] if is_of_dense else [name for name in measured.languages if name != language]:
+        languages = [language] if is_of_dense else [name for name in measured.languages if name != language]
+        is_asked = not set(languages).isdisjoint(config.evaluation.languages_of(target.measure))
+        for other in languages:
             measure = measured.measure(target.measure)
             spread = None if measure is None else spread_of(measured, setting, measure, other)
             of_english = {} if english is None else english.scores.get(other, {})
@@ -213,7 +217,8 @@ def check_targets(
                 spread=spread,
                 is_second_dense=is_of_dense,
             )
-        results.append(dataclasses.replace(_judge(target, language, losses, measured), nothing_to_lose=floored))
+        judged = _judge(target, language, losses, measured)
+        results.append(dataclasses.replace(judged, nothing_to_lose=floored, is_asked=is_asked))
     return tuple(results)
 
 

@@ -135,6 +135,11 @@ class Decision:
         return tuple(of for of in self.candidates[1:] if of.loss.value < self.best.loss.value)
 
     @property
+    def passed_over_measurably(self) -> tuple[Candidate, ...]:
+        """Those of them that are better beyond chance."""
+        return tuple(of for of in self.passed_over if of.p_best < ALPHA)
+
+    @property
     def english_holds_targets(self) -> bool:
         """Whether English calibration does."""
         return any(of.calibration == self.english and of.holds_targets for of in self.candidates)

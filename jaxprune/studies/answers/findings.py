@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
-from jaxprune.studies.answers.criterion import TargetResult
+from jaxprune.studies.answers.criterion import TargetResult, alone
 from jaxprune.studies.answers.decision import Cost, Decision
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
@@ -26,6 +26,7 @@ class Answer:
       is_certain: whether more than chance puts it before English.
       headline: what to do.
       effects: what it brings against English: language modelling, then each ability.
+      own: where English is recommended, what the language's own text alone brings against it; else empty.
       others: who else pays; empty where English is recommended.
       cost: what it takes beside English.
       targets: whether they hold; empty where there are none.
@@ -39,6 +40,7 @@ class Answer:
     is_certain: bool
     headline: str
     effects: tuple[str, ...]
+    own: str
     others: str
     cost: str
     targets: str
@@ -48,7 +50,7 @@ class Answer:
     @property
     def lines(self) -> tuple[str, ...]:
         """Everything but the headline, in the order in which it is told."""
-        told = (*self.effects, self.cost, self.others, self.targets, self.passed_over, self.doubts)
+        told = (*self.effects, self.own, self.cost, self.others, self.targets, self.passed_over, self.doubts)
         return tuple(line for line in told if line)
 
     @property
@@ -66,12 +68,12 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
       comparisons: all of the study.
     """
     best = decision.best
-    against_english = {
-        found.measure.name: found
+    here = [
+        found
         for found in comparisons
-        if (found.setting, found.language, found.calibration, found.against)
-        == (decision.setting, decision.language, best.calibration, "english")
-    }
+        if (found.setting, found.language, found.against) == (decision.setting, decision.language, "english")
+    ]
+    against_english = {found.measure.name: found for found in here if found.calibration == best.calibration}
     effects = [
         _effect(measured, decision, measure, against_english.get(measure.name))
         for measure in headline_measures(measured)
@@ -84,6 +86,7 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
         is_certain=decision.beats_english,
         headline=_headline(decision),
         effects=tuple(filter(None, effects)),
+        own=_own(measured, decision, here) if is_english else "",
         others="" if is_english or decision.english is None else _others(measured, decision),
         cost="" if is_english else _cost(decision.cost),
         targets=_targets(best.targets, decision.language),
@@ -104,7 +107,7 @@ def headline_measures(measured: Measured) -> list[Measure]:
 
 
 def _headline(decision: Decision) -> str:
-    better = [of for of in decision.passed_over if of.p_best < ALPHA]
+    better = decision.passed_over_measurably
     if not better:
         return _advice(decision)
     # The targets decide here against what is measurably better, which a person may want to decide anew: English, above
@@ -220,6 +223,18 @@ def _effect(measured: Measured, decision: Decision, measure: Measure, found: Com
     return f"{subject} {own} (dense {wording.score(measure.name, unpruned.mean, unpruned)})"
 
 
+def _own(measured: Measured, decision: Decision, against_english: Iterable[Comparison]) -> str:
+    """Returns what the language's own text alone would bring, which whoever serves the language asks first."""
+    own = alone(measured, decision.language)
+    found = {of.measure.name: of for of in against_english if of.calibration == own}
+    effects = [
+        _effect(measured, decision, measure, found[measure.name])
+        for measure in headline_measures(measured)
+        if measure.name in found
+    ]
+    return f"calibrated on {own} instead: {wording.names(effects)}" if effects else ""
+
+
 def unit(measured: Measured, measure: Measure, language: str) -> float:
     """Returns by what a difference in tasks is multiplied to be points."""
     known = [of for source in measure.tasks if (of := measured.reference(language, source)) is not None]
@@ -245,13 +260,17 @@ def _others(measured: Measured, decision: Decision) -> str:
         open_ = wording.names([_left_open(measured, found) for found in decision.open_losses])
         by_chance = f" (chance leaves open {open_})" if open_ else ""
         return f"no other language is measurably worse off than with English calibration{by_chance}{unknown}"
+    return f"worse off than with English calibration: {wording.names(payers(measured, decision))}{unknown}"
+
+
+def payers(measured: Measured, decision: Decision) -> list[str]:
+    """Returns ``English (perplexity +29 %)`` for each language that is measurably worse off than with English."""
     by_language: dict[str, list[str]] = {}
     for payment in decision.payers:
         found = payment.comparison
         size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
         by_language.setdefault(payment.language, []).append(f"{found.measure.name} {size}")
-    told = [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
-    return f"worse off than with English calibration: {wording.names(told)}{unknown}"
+    return [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
 
 
 def _left_open(measured: Measured, found: Comparison) -> str:
@@ -298,7 +317,8 @@ def _unknown(result: TargetResult) -> str:
     ]
     if not why:
         is_of_dense = result.target.worse_than_dense_at_most is not None
-        why = [f"no numbers in {language_of(result.language).english if is_of_dense else 'other languages'}"]
+        where = language_of(result.language).english if is_of_dense else "other languages"
+        why = [f"{'no numbers' if result.is_asked else 'not asked'} in {where}"]
     return f"\u201c{target_text(result)}\u201d" + f" ({'; '.join(why)})"
 
 

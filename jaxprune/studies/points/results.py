@@ -20,6 +20,8 @@ RESULT_FILE = "result.json"
 ITEMS_FILE = "items.npz"
 POINTS_FOLDER = "points"
 
+_AGAIN = "run the study again to compute it anew"
+
 Status = Literal["done", "failed", "damaged", "outdated"]
 
 
@@ -56,8 +58,9 @@ class PointResult:
             with np.load(path, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            where = job_folder(Path(), self.id)
             raise RequestError(
-                f"{path} is damaged ({error}); remove {self.folder}, and run the study again to compute it anew."
+                f"{where / ITEMS_FILE} is damaged ({error}); remove {where} in the study's folder, and {_AGAIN}."
             ) from error
 
 
@@ -120,26 +123,31 @@ def read_result(out: Path, name: str, config: StudyConfig) -> PointResult | None
     """Returns what is known of a point, or of the dense model; None if it has no result."""
     folder = job_folder(out, name)
     path = folder / RESULT_FILE
+    # A report is read on other machines: what is wrong is told as it lies in the study's folder.
+    shown = job_folder(Path(), name)
     try:
         text = read_small(path)
     except RequestError as error:
         if not path.exists():
             return None
-        return _damaged(name, folder, str(error))
+        return _damaged(name, folder, str(error).replace(str(folder), str(shown)))
     try:
-        result = parse_object(text, str(path), advice="run the study again to compute it anew")
+        result = parse_object(text, str(shown / RESULT_FILE), advice=_AGAIN)
     except RequestError as error:
         return _damaged(name, folder, str(error))
     wrong = _wrong_field(result, name)
     if wrong is not None:
-        return _damaged(name, folder, f"{path} is not a result of this study, to judge by its {wrong}")
+        found = f"{shown / RESULT_FILE} is not a result of this study, to judge by its {wrong}"
+        return _damaged(name, folder, f"{found}; {_AGAIN}.")
     if result["status"] == "done" and _has_items(result):
         items = folder / ITEMS_FILE
         if not items.is_file():
-            return _damaged(name, folder, f"{items} is not there, without which {RESULT_FILE} cannot be compared")
+            found = f"{shown / ITEMS_FILE} is not there, without which {RESULT_FILE} cannot be compared"
+            return _damaged(name, folder, f"{found}; {_AGAIN}.")
         # Whole files end in a table of what they hold. Damage further inside shows when the items are read.
         if not zipfile.is_zipfile(items):
-            return _damaged(name, folder, f"{items} is no file of arrays, or only the beginning of one")
+            found = f"{shown / ITEMS_FILE} is no file of arrays, or only the beginning of one"
+            return _damaged(name, folder, f"{found}; {_AGAIN}.")
     old = stale(result, asked_of(config, is_dense=name == DENSE)) if result["status"] == "done" else []
     if old:
         message = "measured as an earlier study file asked, or not at all; run the study again"

@@ -20,6 +20,7 @@ from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import RESAMPLES
 from jaxprune.studies.numbers.measured import PERPLEXITY, Setting
 from jaxprune.studies.report.drawing import Drawn
+from jaxprune.studies.report.overview import overview
 from jaxprune.studies.report.plain_text import plain, plain_caption
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import markdown
@@ -83,6 +84,7 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
                 "name": str(setting),
                 "lead": lead(summary, setting),
                 "for_all": [of.text for of in summary.for_all if of.setting == setting],
+                "overview": overview(summary, setting),
                 "cards": [_card(given, colours) for given in summary.answers if given.setting == setting],
             }
             for setting in summary.measured.cells
@@ -123,7 +125,7 @@ def _lacks_figures(summary: Summary, drawn: Sequence[Drawn]) -> bool:
 
 
 def _card(given: Answer, colours: dict[str, str]) -> dict[str, Any]:
-    lines = [*given.effects, given.others, given.passed_over, given.doubts]
+    lines = [*given.effects, given.own, given.others, given.passed_over, given.doubts]
     return {
         "language": language_of(given.language),
         "is_certain": given.is_certain,
@@ -257,6 +259,8 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     for setting in summary.measured.cells:
         parts += [f"### {plain(str(setting))}", plain(lead(summary, setting))]
         parts += [plain(of.text) for of in summary.for_all if of.setting == setting]
+        if (in_short := overview(summary, setting)).rows:
+            parts += [f"{plain(in_short.title)}:", markdown(in_short)]
         parts += [f"- {plain(given.text)}" for given in summary.answers if given.setting == setting]
     parts.append(plain(criterion_text(summary)))
     if summary.findings:

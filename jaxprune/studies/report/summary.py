@@ -210,6 +210,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
                         "certain": result.is_certain,
                         "without_numbers": list(result.without_numbers),
                         "nothing_to_lose": dict(result.nothing_to_lose),
+                        "asked": result.is_asked,
                     }
                     for result in candidate.targets
                 ],

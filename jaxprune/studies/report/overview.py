@@ -1,0 +1,78 @@
+"""The answer to a setting in one table, a line a language: what to take, what it brings, who pays."""
+
+from jaxprune.studies.answers.decision import Decision
+from jaxprune.studies.answers.findings import headline_measures, in_words, payers, unit
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import ALPHA
+from jaxprune.studies.numbers.measured import Measure, Setting
+from jaxprune.studies.report.summary import Summary
+from jaxprune.studies.report.table import NOTHING, Table
+
+TITLE = "In short: the pick, and what it changes against English calibration (in brackets what chance may explain)"
+
+
+def overview(summary: Summary, setting: Setting) -> Table:
+    """Returns a line for each language with an answer; without rows where there is none."""
+    decisions = [of for of in summary.decisions if of.setting == setting]
+    measures = [m for m in headline_measures(summary.measured) if _is_compared(summary, decisions, m)]
+    has_targets = any(of.best.targets for of in decisions)
+    rows = [
+        [
+            language_of(of.language).english,
+            _pick(of),
+            _beside_english(of),
+            *(_change(summary, of, measure) for measure in measures),
+            *([_targets(of)] if has_targets else []),
+            _payers(summary, of),
+        ]
+        for of in decisions
+    ]
+    targets = ["targets"] if has_targets else []
+    head = ["language", "pick", "beside English", *map(in_words, measures), *targets, "who pays"]
+    return Table(TITLE, head, rows)
+
+
+def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) -> bool:
+    return any(_change(summary, of, measure) != NOTHING for of in decisions)
+
+
+def _pick(decision: Decision) -> str:
+    pick, better = decision.best.calibration, decision.passed_over_measurably
+    return f"{pick} (but for the targets: {better[0].calibration})" if better else pick
+
+
+def _beside_english(decision: Decision) -> str:
+    if decision.english is None:
+        return "English has no numbers" if decision.is_english_broken else "English was not measured"
+    if decision.best.calibration == decision.english:
+        return "is English"
+    if decision.beats_english:
+        return "measurably better"
+    return "no difference found"
+
+
+def _change(summary: Summary, decision: Decision, measure: Measure) -> str:
+    for found in summary.comparisons:
+        if (found.setting, found.language, found.calibration, found.against, found.measure) == (
+            decision.setting,
+            decision.language,
+            decision.best.calibration,
+            "english",
+            measure,
+        ):
+            size, _ = wording.change(measure, found.difference, unit(summary.measured, measure, decision.language))
+            return size if found.p_all < ALPHA else f"({size})"
+    return NOTHING
+
+
+def _payers(summary: Summary, decision: Decision) -> str:
+    if decision.english is None or decision.best.calibration == decision.english:
+        return NOTHING
+    return wording.names(payers(summary.measured, decision)) or "nobody measurably"
+
+
+def _targets(decision: Decision) -> str:
+    met = [result.is_met for result in decision.best.targets]
+    counts = {"held": met.count(True), "missed": met.count(False), "open": met.count(None)}
+    return ", ".join(f"{number} {what}" for what, number in counts.items() if number) or NOTHING
