@@ -136,7 +136,7 @@ def tables(result: dict[str, Any]) -> list[Any]:
             f"{label}: change of log perplexity (nats a token)\n"
             "when a language's neurons are silent (as many others);\n"
             "chosen on every other window, judged on the rest;\n"
-            "last: own text beyond others, 95 % interval, p (Holm)"
+            "last: own text beyond others, 95% interval, p (Holm)"
         )
         tables.append(console.table(title, ["silenced", "neurons", *effects, "beyond others"], rows))
     return tables

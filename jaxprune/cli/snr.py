@@ -138,7 +138,7 @@ def _half(interval: tuple[float, float] | None) -> str:
 def _interval_words(windows: int) -> str:
     if windows == 1:
         return "no interval: measured on 1 window; weights are exact"
-    return f"±: half of the 95 % interval for other windows, of {windows} (its ends: --json); weights are exact"
+    return f"±: half of the 95% interval for other windows, of {windows} (its ends: --json); weights are exact"
 
 
 def _decibels(found: Any, unit: str = "") -> str:

@@ -64,7 +64,7 @@ def snr(
 def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what ``snr --json`` prints: ``request``, then every number in dB, relative and as a mean square.
 
-    The output of each block has 95 % intervals for other windows besides, and what they were made of; weights are all
+    The output of each block has 95% intervals for other windows besides, and what they were made of; weights are all
     known, so theirs would be of no width.
     """
     return {
@@ -88,7 +88,7 @@ def as_json(found: ModelDistortion, windows: Mapping[str, Windows], request: Map
 
 
 def energy_intervals(of: LanguageDistortion) -> list[Interval | None]:
-    """Returns the 95 % intervals, for other windows, of the ratios of each block's output, in dB."""
+    """Returns the 95% intervals, for other windows, of the ratios of each block's output, in dB."""
     return [
         energy_interval_db(*of_block) for of_block in zip(of.by_window.signal_LN, of.by_window.noise_LN, strict=True)
     ]

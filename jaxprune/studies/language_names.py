@@ -44,6 +44,12 @@ _LANGUAGES = {
 }
 
 
+def named(calibration: str) -> str:
+    """Returns a calibration as it stands in a sentence: ``de+en``; any other name, such as all, in quotation marks."""
+    is_list = all(part.partition("=")[0] in _LANGUAGES for part in calibration.split("+"))
+    return calibration if is_list else f"\u201c{calibration}\u201d"
+
+
 def language(code: str) -> Language:
     """Returns what is known of a language; of an unknown one (a rare code) the code stands for its names."""
     return _LANGUAGES.get(code) or Language(code, code, code, "ltr")

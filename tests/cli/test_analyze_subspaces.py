@@ -73,7 +73,7 @@ def test_all_numbers_and_figures(capsys, tmp_path, tiny, pruned, long_texts, sen
     dense, half, whole = found["models"]
     assert [model["reference"] for model in found["models"]] == models
     assert dense["label"] == "dense"
-    # Pruned at 0 %: the same numbers, and no change.
+    # Pruned at 0%: the same numbers, and no change.
     for was, now, changed in zip(dense["blocks"], whole["blocks"], half["blocks"], strict=True):
         assert now["energy"] == was["energy"]
         assert now["sentences"] == was["sentences"]

@@ -93,7 +93,7 @@ def test_a_table_by_depth_and_a_figure(capsys, tmp_path, tiny, pruned, texts):
         assert rows[index] == [str(index), weights, *energies]
         assert rows[2 + index] == [str(index), *medians]
     assert len(rows) == 4
-    assert "95 % interval for other windows, of 3" in done.out
+    assert "95% interval for other windows, of 3" in done.out
     assert "all weights" in done.out
     assert Image.open(figure).width > 400
     again = run(capsys, "snr", tiny, pruned, *asked(texts, "--figure", figure))

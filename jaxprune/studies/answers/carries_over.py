@@ -53,7 +53,7 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
         evidence += (
             f"{in_words(measure)} {'are' if measure.is_pooled else 'is'} measurably better in {better} and measurably "
             f"worse in {worse} (Holm over {wording.count(len(of_tasks), 'comparison')}); a gain of {WORTH_HAVING} "
-            f"points is ruled out (95 %) in {len(excluded)}, and {len(kept) - better - len(excluded)} are open."
+            f"points is ruled out (95%) in {len(excluded)}, and {len(kept) - better - len(excluded)} are open."
         )
         if better > len(kept) / 2:
             evidence += " It does carry over here: that is the opposite of the claim."

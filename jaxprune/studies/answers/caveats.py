@@ -41,7 +41,8 @@ def _state(study: StudyResults, measured: Measured) -> Iterator[str]:
         told = [f"{point.id} ({_reason(point.error)})" for point in bad[:_SHOWN]]
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         yield (
-            f"{wording.count(len(bad), 'point')} of {total} did not come out and count nowhere: "
+            f"{wording.count(len(bad), 'point')} of {total} did not come out and "
+            f"{'counts' if len(bad) == 1 else 'count'} nowhere: "
             f"{'; '.join(told)}{more}."
         )
     left_out = sorted({problem.point for problem in measured.problems})
@@ -210,7 +211,10 @@ def _abilities(measured: Measured) -> Iterator[str]:
 
 def _seeds(measured: Measured) -> Iterator[str]:
     numbers = [
-        len(cell.points) for cells in measured.cells.values() for name, cell in cells.items() if measured.mixtures[name]
+        min([len(cell.points), *(len(of.seeds) for shares in cell.scores.values() for of in shares.values())])
+        for cells in measured.cells.values()
+        for name, cell in cells.items()
+        if measured.mixtures[name]
     ]
     if not numbers:
         return

@@ -3,7 +3,7 @@
 A loss is relative to the dense model: the logarithm of the ratio of perplexities (0.10: about a tenth higher), and the
 part of a task's dense score that is gone. The criterion is the mean of the losses by their weights: less is better.
 
-The part is of the whole score, as "5 % worse than dense" in a study file reads and as anybody can check in the tables,
+The part is of the whole score, as "5% worse than dense" in a study file reads and as anybody can check in the tables,
 and not of what the dense model has above chance: that would divide by a small difference of two uncertain numbers. So
 a model that falls to chance has lost less than all, the less the higher chance is. Where the dense model is not
 measurably above chance and the other baselines there is nothing to lose: such a task counts neither in the criterion
@@ -114,7 +114,7 @@ def alone(measured: Measured, language: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """What is lost against a reference, as a fraction of what that has: 0.05 is 5 %."""
+    """What is lost against a reference, as a fraction of what that has: 0.05 is 5%."""
 
     value: float
     interval: Interval

@@ -30,7 +30,7 @@ class Candidate:
       p_best: p-value of the hypothesis that the recommended calibration does as well by the criterion; one for the
         recommended calibration itself. Corrected over all pairs of calibrations and all languages of the setting; of a
         pair with English, over the pairs with English, which is all that is ever said of English.
-      may_lose: how much more than the recommended calibration it may lose by the criterion, as far as the 95 % interval
+      may_lose: how much more than the recommended calibration it may lose by the criterion, as far as the 95% interval
         of the two says: that none was told from the other does not show that they are equal.
     """
 

@@ -61,9 +61,7 @@ def _sentence(task: str, by_model: Mapping[str, Mapping[str, Count]]) -> str:
     ]
     shares = {count.empty / count.items for count, _, _ in every}
     if len(shares) == 1:
-        return (
-            f"{task}: {100 * shares.pop():.3g} % of generations are empty and score 0, with every model and language."
-        )
+        return f"{task}: {100 * shares.pop():.3g}% of generations are empty and score 0, with every model and language."
     # Of equals the order stays.
     worst = sorted((one for one in every if one[0].empty), key=lambda one: -one[0].empty / one[0].items)
     told = [f"{count} ({model}, {language_of(language).english})" for count, model, language in worst[:_SHOWN]]

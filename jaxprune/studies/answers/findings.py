@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterable
 
 from jaxprune.studies.answers.criterion import TargetResult, alone
-from jaxprune.studies.answers.decision import Cost, Decision
+from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison
 from jaxprune.studies.numbers.measured import PERPLEXITY, Measure, Measured, Setting
@@ -88,7 +89,7 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
         effects=tuple(filter(None, effects)),
         own=_own(measured, decision, here) if is_english else "",
         others="" if is_english or decision.english is None else _others(measured, decision),
-        cost="" if is_english else _cost(decision.cost),
+        cost="" if is_english else _cost(decision),
         targets=_targets(best.targets, decision.language),
         passed_over=_passed_over(decision),
         doubts=_doubts(decision),
@@ -113,43 +114,41 @@ def _headline(decision: Decision) -> str:
     # The targets decide here against what is measurably better, which a person may want to decide anew: English, above
     # all, holds by definition whatever asks that nobody lose against English.
     return (
-        f"the targets decide: {_advice(decision)}; without them, calibrate on {better[0].calibration}, which loses "
-        f"measurably less by the criterion ({wording.loss(better[0].loss.value)} against "
+        f"the targets decide: {_advice(decision)}; without them, calibrate on {named(better[0].calibration)}, which "
+        f"loses measurably less by the criterion ({wording.loss(better[0].loss.value)} against "
         f"{wording.loss(decision.best.loss.value)})"
     )
 
 
 def _advice(decision: Decision) -> str:
-    best, english = decision.best, decision.english
-    if not best.holds_targets:
+    best, english = named(decision.best.calibration), decision.english
+    if not decision.best.holds_targets:
         return f"{_none_holds(decision)}; by the criterion least is lost with {_least(decision)}"
     if english is None:
-        return f"calibrate on {best.calibration} ({_without_english(decision)})"
-    if best.calibration == english:
+        return f"calibrate on {best} ({_without_english(decision)})"
+    if decision.best.calibration == english:
         what = "that holds the targets" if decision.passed_over else "that was tried"
         return f"stay with English ({english}); nothing else {what} is better by the criterion"
     if not decision.english_holds_targets:
         if decision.beats_english:
-            return f"calibrate on {best.calibration}; English ({english}) loses more, and misses a target"
+            return f"calibrate on {best}; English ({english}) loses more, and misses a target"
         if decision.is_better_than_english:
             return (
-                f"calibrate on {best.calibration}; English ({english}) misses a target; by the criterion no difference "
+                f"calibrate on {best}; English ({english}) misses a target; by the criterion no difference "
                 f"to it was found, and it {_english_may_lose(decision)}"
             )
-        return (
-            f"calibrate on {best.calibration}; by the criterion English ({english}) loses no more, but misses a target"
-        )
+        return f"calibrate on {best}; by the criterion English ({english}) loses no more, but misses a target"
     if not decision.beats_english:
         return (
-            f"by the criterion {best.calibration} is not measurably better than English ({english}); within chance the "
+            f"by the criterion {best} is not measurably better than English ({english}); within chance the "
             f"numbers favour it, and English {_english_may_lose(decision)}"
         )
-    return f"calibrate on {best.calibration}"
+    return f"calibrate on {best}"
 
 
 def _none_holds(decision: Decision) -> str:
     """Returns that no calibration holds the targets, and which may all the same, as they miss none for certain."""
-    open_ = [of.calibration for of in decision.candidates if not of.misses_for_certain]
+    open_ = [named(of.calibration) for of in decision.candidates if not of.misses_for_certain]
     if not open_:
         return "no calibration holds the targets"
     more = [f"{len(open_) - _NAMED} more"] if len(open_) > _NAMED else []
@@ -160,10 +159,10 @@ def _none_holds(decision: Decision) -> str:
 
 def _least(decision: Decision) -> str:
     """Returns what loses least where nothing holds the targets, and how English stands to that."""
-    best, english = decision.best.calibration, decision.english
+    best, english = named(decision.best.calibration), decision.english
     if english is None:
         return f"{best} ({_without_english(decision)})"
-    if best == english:
+    if decision.best.calibration == english:
         return f"English ({english})"
     if decision.beats_english:
         return f"{best}, measurably less than with English ({english})"
@@ -187,7 +186,7 @@ def _passed_over(decision: Decision) -> str:
         told = [f"\u201c{target_text(result)}\u201d" for result in missed]
         told += [_unknown(result) for result in candidate.targets if result.is_met is None and result.without_numbers]
         how = wording.loss(candidate.loss.value) + (", measurably" if candidate.p_best < ALPHA else "")
-        by_targets.setdefault(wording.names(told), []).append(f"{candidate.calibration} ({how})")
+        by_targets.setdefault(wording.names(told), []).append(f"{named(candidate.calibration)} ({how})")
     more = len(decision.passed_over) - _NAMED
     told = [f"{wording.names(names)} for {what}" for what, names in by_targets.items()]
     if not told:
@@ -226,13 +225,15 @@ def _effect(measured: Measured, decision: Decision, measure: Measure, found: Com
 def _own(measured: Measured, decision: Decision, against_english: Iterable[Comparison]) -> str:
     """Returns what the language's own text alone would bring, which whoever serves the language asks first."""
     own = alone(measured, decision.language)
+    if own is None:
+        return ""
     found = {of.measure.name: of for of in against_english if of.calibration == own}
     effects = [
         _effect(measured, decision, measure, found[measure.name])
         for measure in headline_measures(measured)
         if measure.name in found
     ]
-    return f"calibrated on {own} instead: {wording.names(effects)}" if effects else ""
+    return f"calibrated on {named(own)} instead: {wording.names(effects)}" if effects else ""
 
 
 def unit(measured: Measured, measure: Measure, language: str) -> float:
@@ -264,7 +265,7 @@ def _others(measured: Measured, decision: Decision) -> str:
 
 
 def payers(measured: Measured, decision: Decision) -> list[str]:
-    """Returns ``English (perplexity +29 %)`` for each language that is measurably worse off than with English."""
+    """Returns ``English (perplexity +29%)`` for each language that is measurably worse off than with English."""
     by_language: dict[str, list[str]] = {}
     for payment in decision.payers:
         found = payment.comparison
@@ -278,7 +279,8 @@ def _left_open(measured: Measured, found: Comparison) -> str:
     return f"{most} in {found.measure.name} in {language_of(found.language).english}"
 
 
-def _cost(cost: Cost) -> str:
+def _cost(decision: Decision) -> str:
+    cost = decision.cost
     if cost.text_ratio is None:
         return ""
     more: list[str] = []
@@ -286,12 +288,15 @@ def _cost(cost: Cost) -> str:
         more.append(f"{cost.text_ratio:.3g} times the calibration text")
     if cost.peak_ratio is not None and cost.peak_ratio > _AS_MUCH:
         more.append(f"{cost.peak_ratio:.1f} times the memory")
-    return f"takes {' and '.join(more)} that English calibration takes" if more else "costs nothing more"
+    if not more:
+        # Without English numbers nothing has said yet what it is compared with.
+        return "costs nothing more" if decision.english else "costs nothing more than English calibration"
+    return f"takes {' and '.join(more)} that English calibration takes"
 
 
 def target_text(result: TargetResult) -> str:
-    """Returns a target in words: ``next-verse at most 5 % worse than dense``."""
-    limit = f"{100 * result.limit:.3g} %"
+    """Returns a target in words: ``next-verse at most 5% worse than dense``."""
+    limit = f"{100 * result.limit:.3g}%"
     if result.target.worse_than_dense_at_most is not None:
         return f"{result.target.measure} at most {limit} worse than dense"
     return f"other languages lose at most {limit} of what English calibration gives them in {result.target.measure}"
@@ -339,7 +344,7 @@ def _doubts(decision: Decision) -> str:
     told: list[str] = []
     others = [of for of in decision.not_told_apart if of.calibration != decision.english]
     if others:
-        shown = [f"{of.calibration} ({wording.may_lose(of.may_lose)})" for of in others[:_NAMED]]
+        shown = [f"{named(of.calibration)} ({wording.may_lose(of.may_lose)})" for of in others[:_NAMED]]
         more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
         told.append(f"by the criterion no difference was found to {wording.names([*shown, *more])}")
     if decision.best.loss.seeds[0] == 1:

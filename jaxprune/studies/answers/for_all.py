@@ -15,6 +15,7 @@ from jaxprune.evaluation.seeds import variance_of_difference
 from jaxprune.studies.answers.criterion import Criterion
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.measured import Cell, Measured, Setting
 from jaxprune.studies.numbers.spreads import common_seeds
@@ -29,10 +30,10 @@ class ForAll:
       losses: by calibration, the mean over languages of the loss by each language's criterion; least first. Of those
         only that were measured in all.
       other: what the first is compared with: the English baseline, or the next best.
-      less: how much less the first loses on average, with a 95 % interval for other items and other seeds of these
+      less: how much less the first loses on average, with a 95% interval for other items and other seeds of these
         languages; None where not all calibrations have a number of each seed.
       good_in: languages for which the first is recommended, or was not told from what is.
-      may_lose: how much more it may lose in one of them than what is recommended there, as far as 95 % intervals say.
+      may_lose: how much more it may lose in one of them than what is recommended there, as far as 95% intervals say.
       worst: the language that loses most with it, and how much.
       fewer: languages in which fewer measures count than in others, so that their losses are of another kind.
     """
@@ -61,9 +62,9 @@ class ForAll:
             )
         open_ = f" (it {wording.may_lose(self.may_lose)} there)" if self.may_lose else ""
         return (
-            f"One model for all {len(self.languages)} languages: {best} loses least by the criterion on average "
+            f"One model for all {len(self.languages)} languages: {named(best)} loses least by the criterion on average "
             f"({wording.loss(loss)} against {wording.loss(dict(self.losses)[self.other])} with "
-            f"{self.other}{self._how_sure}); in "
+            f"{named(self.other)}{self._how_sure}); in "
             f"{good} of them it is what is recommended, or was not told apart from that{open_}, and "
             f"{language_of(language).english} loses most ({wording.loss(most)}).{limits}"
         )
@@ -75,7 +76,7 @@ class ForAll:
         value, (low, high) = self.less
         doubt = "" if low > 0 else ", which chance may explain"
         return (
-            f": {wording.loss(value)} less, 95 % interval {wording.signed(low, 2)} to {wording.signed(high, 2)}{doubt}"
+            f": {wording.loss(value)} less, 95% interval {wording.signed(low, 2)} to {wording.signed(high, 2)}{doubt}"
         )
 
 
@@ -129,7 +130,7 @@ def _of_setting(measured: Measured, setting: Setting, decisions: Sequence[Decisi
 def _less(
     measured: Measured, setting: Setting, criteria: Mapping[str, Criterion], best: str, other: str
 ) -> tuple[float, Interval] | None:
-    """Returns how much less the best loses than the other, mean over languages, with a 95 % interval.
+    """Returns how much less the best loses than the other, mean over languages, with a 95% interval.
 
     A seed is one model in all languages: its average is what varies. The languages' items may be translations of one
     another, so their errors are averaged as if they all went the same way, which is the most that they can be.

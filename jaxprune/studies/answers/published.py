@@ -8,6 +8,7 @@ over its comparisons, in all settings (Holm). Cases that share text, seeds or th
 a verdict counts them, a language counts once.
 """
 
+import collections
 import itertools
 import statistics
 from collections.abc import Iterable, Sequence
@@ -226,10 +227,15 @@ def _methods(measured: Measured) -> Finding:
             winner = (first if gain > 0 else second).method
             wins[winner] = wins.get(winner, 0) + 1
     told = [f"{method} in {won}" for method, won in sorted(wins.items(), key=lambda item: -item[1])]
+    ahead = collections.Counter(
+        (first if gain > 0 else second).method for first, second, gain, _ in found.values() if gain
+    )
+    by_numbers = [f"{method} in {number}" for method, number in ahead.most_common()]
     evidence = (
         f"Measurably better (Holm over all) at one pattern, calibration, language and measure: "
         f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}, which share models, seeds "
-        "and text and are not independent."
+        f"and text and are not independent; by the numbers alone {wording.names(by_numbers) if ahead else 'none'}. "
+        "That is of all calibrations alike, good ones and bad; what each method's picks come to, the answer tells."
     )
     if not wins:
         return Finding(claim, "cannot be judged", evidence)

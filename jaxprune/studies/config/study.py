@@ -129,7 +129,7 @@ class Baselines(Part):
 
 
 class Target(Part):
-    """What a calibration has to hold, as a fraction: 0.05 is 5 %. One of the two bounds is given."""
+    """What a calibration has to hold, as a fraction: 0.05 is 5%. One of the two bounds is given."""
 
     measure: Word
     worse_than_dense_at_most: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] | None = None

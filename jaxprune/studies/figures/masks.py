@@ -111,7 +111,7 @@ def _channel_figure(result: Mapping[str, Any]) -> NamedFigure:
         labels = [run["label"] for run in result["runs"]]
         panels.append(CellPanel(f"{side.removesuffix('s')} channels", labels, list(levels[0]), array, texts))
     figure = cells_figure(
-        "Do some channels lose more than others? The 5 % that lost most",
+        "Do some channels lose more than others? The 5% that lost most",
         panels,
         row_label="run",
         column_label="projection",
@@ -124,7 +124,7 @@ def _channel_figure(result: Mapping[str, Any]) -> NamedFigure:
         is_turned=True,
     )
     caption = (
-        "What the 5 % of a projection's input and output channels that lost most have lost at least, in percentage "
+        "What the 5% of a projection's input and output channels that lost most have lost at least, in percentage "
         f"points of their weights beyond {chance_told(result)}; mean over blocks. 0: no channel stands out."
     )
     return NamedFigure("zeros-on-channels", figure, caption)

@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
     Attributes:
       value: mean over items and seeds of the first less the second.
-      interval: 95 %.
+      interval: 95%.
       p_value: two-sided.
       items: of all sources together.
       seeds: of the first and of the second.

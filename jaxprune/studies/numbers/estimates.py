@@ -15,7 +15,7 @@ class Level(NamedTuple):
     """A mean over items and seeds: nats a token, or a task's unit.
 
     Attributes:
-      interval: where it is for other items and other seeds, 95 %; None where the items do not say.
+      interval: where it is for other items and other seeds, 95%; None where the items do not say.
       items: of all sources together.
     """
 

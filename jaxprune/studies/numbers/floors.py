@@ -22,7 +22,7 @@ class Room(NamedTuple):
     Attributes:
       value: its score.
       floor: what is scored without a model; of several tasks, the mean.
-      is_above: whether the 95 % interval of the score leaves the floor below; where that is zero, whether the score
+      is_above: whether the 95% interval of the score leaves the floor below; where that is zero, whether the score
         does.
     """
 

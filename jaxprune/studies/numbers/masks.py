@@ -52,7 +52,7 @@ def most_pruned(zeros: Mapping[str, Any], side: str) -> Channel | None:
 def beyond_chance(result: Mapping[str, Any], run: Mapping[str, Any], side: str) -> dict[str, float | None]:
     """Returns by projection how much more the twentieth of channels that lost most has lost at least than by chance.
 
-    In percentage points of sparsity, mean over blocks; None without zeros. Chance puts the 95 % quantile 1.645 standard
+    In percentage points of sparsity, mean over blocks; None without zeros. Chance puts the 95% quantile 1.645 standard
     deviations above the mean, and Gini's coefficient of U normal values is their standard deviation over their mean,
     times (U - 1) / (U sqrt(pi)).
     """

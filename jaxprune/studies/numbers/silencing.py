@@ -12,7 +12,7 @@ UNKNOWN = "–"
 def beyond_others(effects: Mapping[str, Any]) -> dict[str, str]:
     """Returns by language silenced what its own text lost beyond the silence of as many others, as words.
 
-    In nats a token with a 95 % interval, and a p-value of Holm's correction over the languages silenced.
+    In nats a token with a 95% interval, and a p-value of Holm's correction over the languages silenced.
 
     Args:
       effects: by language silenced, as ``jaxprune analyze neurons`` writes them; None for one without neurons.

@@ -31,7 +31,7 @@ class Ratio(NamedTuple):
 
     Attributes:
       db: mean over seeds.
-      interval: 95 %, for other windows and, of several seeds, for other seeds; None if windows were not kept.
+      interval: 95%, for other windows and, of several seeds, for other seeds; None if windows were not kept.
     """
 
     db: float

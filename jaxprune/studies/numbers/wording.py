@@ -34,8 +34,8 @@ def loss(value: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Returns a change in percent, ``+12 %``, ``−0.4 %``."""
-    return f"{_percent(fraction)} %"
+    """Returns a change in percent, ``+12%``, ``−0.4%``."""
+    return f"{_percent(fraction)}%"
 
 
 def _percent(fraction: float) -> str:
@@ -45,8 +45,8 @@ def _percent(fraction: float) -> str:
 
 
 def percent_interval(interval: Interval) -> str:
-    """Returns ``95 % interval −15 to −11 %``."""
-    return f"95 % interval {_percent(interval[0])} to {_percent(interval[1])} %"
+    """Returns ``95% interval −15 to −11%``."""
+    return f"95% interval {_percent(interval[0])} to {_percent(interval[1])}%"
 
 
 def p_value(value: float) -> str:
@@ -89,12 +89,12 @@ def change(measure: Measure, difference: Difference, factor: float) -> tuple[str
         size, interval = percent(rises[0]), percent_interval((rises[1], rises[2]))
     else:
         size = f"{signed(factor * difference.value)} points"
-        interval = f"95 % interval {signed(factor * low)} to {signed(factor * high)}"
+        interval = f"95% interval {signed(factor * low)} to {signed(factor * high)}"
     return size, "every item the same" if low == high == 0 else interval
 
 
 def worst(measure: Measure, difference: Difference, factor: float) -> str:
-    """Returns the end of an interval where the first is worst, ``+17 %`` or ``−3.2 points``, rounded away from zero."""
+    """Returns the end of an interval where the first is worst, ``+17%`` or ``−3.2 points``, rounded away from zero."""
     low, high = difference.interval
     if measure.name == PERPLEXITY:
         rise = math.expm1(min(high, 700.0))

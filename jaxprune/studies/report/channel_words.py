@@ -34,7 +34,7 @@ def _projections(result: Mapping[str, Any]) -> str:
         return ""
     return (
         f" Single channels stand out most among {wording.names(told)}: in brackets, by how many percentage points the "
-        "sparsity of the 5 % that lost most exceeds its level by chance, at least, mean over prunings."
+        "sparsity of the 5% that lost most exceeds its level by chance, at least, mean over prunings."
     )
 
 

@@ -41,7 +41,7 @@ def _retrieval(first: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]], se
         f"translation more often than the whole after {better} of {len(blocks)} blocks"
         f"{_beyond_chance(gains) if known else ''}. {average}"
         + (
-            f", a difference of {wording.signed(gain['value'], 3)} (95 % interval {_interval(gain)}, paired by "
+            f", a difference of {wording.signed(gain['value'], 3)} (95% interval {_interval(gain)}, paired by "
             "sentence)."
             if gain is not None and known
             else "; whether that is more than chance cannot be said: the analysis was made before both parts\u2019 "

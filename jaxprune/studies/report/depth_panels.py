@@ -42,7 +42,7 @@ def _bands(summary: Summary, panels: list[Panel]) -> str:
         for interval, decibels in zip(of_blocks, panel.decibels[language], strict=True)
         if math.isfinite(decibels)
     ]
-    bands = "Bands are 95 % intervals, for other windows and, of several seeds, for other seeds"
+    bands = "Bands are 95% intervals, for other windows and, of several seeds, for other seeds"
     if all(known):
         return f"{bands}."
     missing = without_interval(summary.study.config)

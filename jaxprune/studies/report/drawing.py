@@ -101,7 +101,7 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                     else "difference to English calibration (points); right is better"
                 )
                 caption = (
-                    f"{setting}: {measure.name} against English calibration ({summary.english}), 95 % intervals for "
+                    f"{setting}: {measure.name} against English calibration ({summary.english}), 95% intervals for "
                     "other "
                     "items and other seeds. Filled marks are more than chance after Holm's correction."
                 )
@@ -109,16 +109,18 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                 yield "differences", f"differences-{measure.name}-{setting}", caption, figure
         for name, panels, caption in depth_panels(summary, setting):
             yield "depth", f"{name}-{setting}", caption, depth_figure(str(setting), panels)
-        pays = _who_pays(summary, setting)
-        if pays is not None:
-            caption = (
-                f"{setting}: change of perplexity against English calibration, in percent: blue gains, red pays. Bold "
-                "is more "
-                "than chance after Holm's correction over all cells."
-            )
-            title = f"{setting}: who gains, who pays (%)"
-            figure = level_figure(title, pays, row_label="calibrated on", column_label="evaluated on")
-            yield "who pays", f"who-pays-{setting}", caption, figure
+        for measure in measured.measures:
+            pays = None if measure.is_pooled else _who_pays(summary, setting, measure)
+            if pays is not None:
+                what = "change of perplexity" if measure.name == PERPLEXITY else f"difference in {measure.name}"
+                unit_ = "%" if measure.name == PERPLEXITY else "points"
+                caption = (
+                    f"{setting}: {what} against English calibration ({unit_}): blue gains, red pays. Bold is more than "
+                    "chance after Holm's correction over all cells."
+                )
+                title = f"{setting}: who gains, who pays in {measure.name} ({unit_})"
+                figure = level_figure(title, pays, row_label="calibrated on", column_label="evaluated on")
+                yield "who pays", f"who-pays-{measure.name}-{setting}", caption, figure
         yield from _tasks(summary, setting)
     seconds = {
         str(setting): {n: s for n, cell in cells.items() if (s := cell.average("seconds", "prune")) is not None}
@@ -210,8 +212,9 @@ def _forest(summary: Summary, setting: Setting, measure: Measure) -> dict[str, l
     return groups
 
 
-def _who_pays(summary: Summary, setting: Setting) -> Levels | None:
-    found = {(one.calibration, one.language): one for one in _against_english(summary, setting, PERPLEXITY)}
+def _who_pays(summary: Summary, setting: Setting, measure: Measure) -> Levels | None:
+    """Returns how far each calibration is from English in each language; colours are of what is lost."""
+    found = {(one.calibration, one.language): one for one in _against_english(summary, setting, measure.name)}
     names = list(dict.fromkeys(name for name, _ in found))
     languages = [name for name in summary.measured.languages if any(key[1] == name for key in found)]
     if not found:
@@ -223,17 +226,27 @@ def _who_pays(summary: Summary, setting: Setting) -> Levels | None:
         line: list[str] = []
         for column, language in enumerate(languages):
             one = found.get((name, language))
-            line.append(
-                "" if one is None else wording.percent(math.expm1(min(one.difference.value, 20.0))).removesuffix(" %")
-            )
+            line.append("")
             if one is not None:
-                levels[row, column] = one.difference.value
+                factor = unit(summary.measured, measure, language)
+                is_loss = measure.name == PERPLEXITY
+                levels[row, column] = one.difference.value if is_loss else -factor * one.difference.value
+                line[-1] = _percent(one.difference.value) if is_loss else wording.signed(factor * one.difference.value)
                 if one.p_all < ALPHA:
                     marked.add((row, column))
         texts.append(line)
-    label = "log(perplexity / with English)"
-    nothing = [None] * len(languages)
-    return Levels(names, languages, texts, levels, nothing, label, is_centred=True, marked=frozenset(marked))
+    label = "change of perplexity (%)" if measure.name == PERPLEXITY else "difference (points)"
+    # Colours are of losses, so that red is worse by either: of points the sign is turned round again.
+    tick = _percent if measure.name == PERPLEXITY else lambda loss: wording.signed(-loss, 0)
+    return Levels(
+        names, languages, texts, levels, [None] * len(languages), label, is_centred=True, marked=frozenset(marked),
+        tick=tick,
+    )  # fmt: skip
+
+
+def _percent(nats: float) -> str:
+    """Returns the change of a perplexity whose logarithm rises by so much, without the sign of percent."""
+    return wording.percent(math.expm1(min(nats, 20.0))).removesuffix("%")
 
 
 def _tasks(summary: Summary, setting: Setting) -> Iterator[tuple[str, str, str, Any]]:

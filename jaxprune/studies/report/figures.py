@@ -1,7 +1,7 @@
 """The report's figures: each says one thing at a glance; languages keep their colours, calibrations their marks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +39,7 @@ class Levels(NamedTuple):
       levels: what colours them; NaN where there is nothing.
       framed: row of the best cell of each column; None for none.
       label: of the colours, with their unit.
+      tick: how a number is written beside the colours, if not as it is.
       is_centred: whether zero is the middle, and both sides have a colour.
       marked: cells whose number is set in bold.
     """
@@ -51,6 +52,7 @@ class Levels(NamedTuple):
     label: str
     is_centred: bool = False
     marked: frozenset[tuple[int, int]] = frozenset()
+    tick: Callable[[float], str] | None = None
 
 
 def level_figure(title: str, table: Levels, *, row_label: str, column_label: str) -> Any:
@@ -92,7 +94,10 @@ def level_figure(title: str, table: Levels, *, row_label: str, column_label: str
     axes.set_xlabel(column_label)
     axes.set_ylabel(row_label)
     axes.set_title(title, fontsize=10, loc="left")
-    bar: Any = figure.colorbar(mesh, ax=axes, label=table.label)
+    tick = table.tick
+    bar: Any = figure.colorbar(
+        mesh, ax=axes, label=table.label, format=None if tick is None else lambda value, _: tick(value)
+    )
     bar.outline.set_visible(False)
     bar.solids.set(rasterized=False, edgecolor="face")
     return figure
@@ -215,7 +220,7 @@ def task_figure(title: str, tasks: Mapping[str, Mapping[str, TaskRow]]) -> Any:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.3)
         axes.set_title(task, fontsize=10)
-        axes.set_xlabel("points of a hundred, 95 % interval")
+        axes.set_xlabel("points of a hundred, 95% interval")
         for spine in ("top", "right", "left"):
             axes.spines[spine].set_visible(False)
     grid[0].set_ylabel("evaluated on")

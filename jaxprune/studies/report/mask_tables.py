@@ -74,7 +74,7 @@ def _channels(result: Mapping[str, Any]) -> Table:
     projections = list(dict.fromkeys(name for of in found.values() for name in of))
     rows = [[label, *(_number(of.get(name), 1) for name in projections)] for label, of in found.items()]
     title = (
-        "Zeros on channels: what the 5 % of a projection's channels that lost most have lost at least, in percentage "
+        "Zeros on channels: what the 5% of a projection's channels that lost most have lost at least, in percentage "
         "points of their weights beyond chance, mean over blocks"
     )
     return Table(title, ["pruning", *projections], rows)

@@ -38,7 +38,7 @@ def neuron_words(result: Mapping[str, Any], *, silenced_in: str = "") -> tuple[s
         told.append(_halves(first, ious))
     told.append(_silencing(result))
     not_shown = (
-        f"{100 * result['thresholds']['top_rate']:.3g} % of all neurons are chosen at most, whatever the text, so "
+        f"{100 * result['thresholds']['top_rate']:.3g}% of all neurons are chosen at most, whatever the text, so "
         "their number alone says nothing. That a neuron is active for few languages does not say that they need it: "
         "silencing tests that, by perplexity and not by tasks, on every other window, where they were chosen on the "
         "rest; the others are drawn at random, and not for being as active."
@@ -93,7 +93,7 @@ def neuron_tables(result: Mapping[str, Any]) -> list[Table]:
     if rows:
         title = (
             "Silenced neurons, chosen on every other window and judged on the rest: change of log perplexity in nats a "
-            "token (in brackets: as many others); last, of the silenced language beyond those others, with a 95 % "
+            "token (in brackets: as many others); last, of the silenced language beyond those others, with a 95% "
             "interval and p after Holm's correction over the languages of a model"
         )
         tables.append(Table(title, ["model", "neurons", *languages, "beyond others"], rows))
@@ -109,7 +109,7 @@ def _by_chance(found: Mapping[str, Any]) -> str:
         )
     return (
         f"{found['below']:,} of them {'has' if found['below'] == 1 else 'have'} a lower LAPE than any other neuron has "
-        f"in {100 * (1 - found['significance']):.0f} % of {found['divisions']} random divisions of the windows among "
+        f"in {100 * (1 - found['significance']):.0f}% of {found['divisions']} random divisions of the windows among "
         f"the languages; about {found['expected']:.1f} would be by chance ({_p_value(found)})."
     )
 

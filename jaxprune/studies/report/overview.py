@@ -1,5 +1,6 @@
-"""The answer to a setting in one table, a line a language: what to take, what it brings, who pays."""
+"""The answer in tables, a line a language: which method, which calibration, what it brings, who pays."""
 
+from jaxprune.studies.answers.by_method import ByMethod, MethodChoice
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.findings import headline_measures, in_words, payers, unit
 from jaxprune.studies.language_names import language as language_of
@@ -10,6 +11,8 @@ from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING, Table
 
 TITLE = "In short: the pick, and what it changes against English calibration (in brackets what chance may explain)"
+
+METHODS_TITLE = "Loss by the criterion with each method's pick, and how much more the second loses (95% interval)"
 
 
 def overview(summary: Summary, setting: Setting) -> Table:
@@ -31,6 +34,26 @@ def overview(summary: Summary, setting: Setting) -> Table:
     targets = ["targets"] if has_targets else []
     head = ["language", "pick", "beside English", *map(in_words, measures), *targets, "who pays"]
     return Table(TITLE, head, rows)
+
+
+def methods_table(of: ByMethod) -> Table:
+    """Returns a line a language: what each method loses with its pick, and how much more the next best loses."""
+    rows = [
+        [
+            language_of(choice.language).english,
+            *(_loss_with(choice, method) for method in of.methods),
+            choice.method or "no difference found",
+            f"{wording.signed(choice.more.value, 2)} ({low} to {high})",
+        ]
+        for choice in of.choices
+        for low, high in [[wording.signed(end, 2) for end in choice.more.interval]]
+    ]
+    return Table(METHODS_TITLE, ["language", *of.methods, "measurably less", "the next loses more"], rows)
+
+
+def _loss_with(choice: MethodChoice, method: str) -> str:
+    found = [of.best for of in choice.decisions if of.setting.method == method]
+    return f"{wording.loss(found[0].loss.value)} with {found[0].calibration}" if found else NOTHING
 
 
 def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) -> bool:

@@ -20,7 +20,7 @@ from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import RESAMPLES
 from jaxprune.studies.numbers.measured import PERPLEXITY, Setting
 from jaxprune.studies.report.drawing import Drawn
-from jaxprune.studies.report.overview import overview
+from jaxprune.studies.report.overview import methods_table, overview
 from jaxprune.studies.report.plain_text import plain, plain_caption
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import markdown
@@ -79,6 +79,8 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         state=summary.state,
         nothing_done="" if summary.measured.cells else NOTHING_DONE,
+        criterion_in_short=criterion_in_short(summary) if summary.answers else "",
+        by_method=[{"text": of.text, "table": methods_table(of)} for of in summary.by_method],
         settings=[
             {
                 "name": str(setting),
@@ -114,10 +116,11 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
 
 def _is_open(one: Drawn, drawn: Sequence[Drawn]) -> bool:
     """Returns whether a figure is seen at once, and printed: what a decision needs, perplexity before all else."""
-    if one.section == "heat maps":
-        of_perplexity = [of for of in drawn if of.path.stem.startswith(f"heatmap-{PERPLEXITY}-")]
+    prefix = {"heat maps": "heatmap", "who pays": "who-pays"}.get(one.section)
+    if prefix is not None:
+        of_perplexity = [of for of in drawn if of.path.stem.startswith(f"{prefix}-{PERPLEXITY}-")]
         return not of_perplexity or one in of_perplexity
-    return one.section in ("tasks", "who pays")
+    return one.section == "tasks"
 
 
 def _lacks_figures(summary: Summary, drawn: Sequence[Drawn]) -> bool:
@@ -143,31 +146,37 @@ def points_text(summary: Summary) -> str:
     return f"{done} of {wording.count(total, 'point')} done"
 
 
-def criterion_text(summary: Summary) -> str:
-    """Returns what \u201cbest\u201d means in this study."""
-    config, measured = summary.study.config, summary.measured
+def criterion_in_short(summary: Summary) -> str:
+    """Returns what \u201cbest\u201d means in this study, and what a loss of 0.10 is."""
+    config = summary.study.config
     weights = config.decision.weights or dict.fromkeys(config.evaluation.measures, 1.0)
     shown = wording.names([f"{name} {weight:g}" for name, weight in weights.items()])
     given = "by the study file" if config.decision.weights else "alike, for the study file gives none"
     text = (
-        f"\u201cBest\u201d is the least mean loss against the dense model, weighted {given}: {shown}. The loss of "
-        "perplexity is "
-        "log(perplexity / dense), that of a task the part of the dense score that is gone."
+        f"The criterion is the mean loss against the dense model, weighted {given}: {shown}. A loss of 0.10 is a "
+        "perplexity about a tenth higher, log(perplexity / dense), or a tenth of a task's dense score gone."
     )
     targets = [target_text(TargetResult(target, "", None)) for target in config.decision.targets]
     if targets:
         text += f" Targets: {'; '.join(targets)}. Calibrations that hold them come first."
+    return text
+
+
+def criterion_text(summary: Summary) -> str:
+    """Returns where what does not count, and how sure \u201cmeasurably\u201d is."""
+    config, measured = summary.study.config, summary.measured
+    text = ""
     # Without a dense model, which the state tells of, nothing counts anywhere.
     for language in measured.languages if any(measured.dense.values()) else ():
         for source, why in criterion_for(config, measured, language).left_out.items():
             if source not in measured.dense[language] and measured.reference(language, source) is not None:
                 why = "has no numbers of the dense model"
-            text += f" In {language_of(language).english}, {source} {why} and does not count."
+            text += f"In {language_of(language).english}, {source} {why} and does not count. "
     return text + (
-        " P-values are corrected after Holm, in each setting: what is said of single measures over all languages and "
+        "P-values are corrected after Holm, in each setting: what is said of single measures over all languages and "
         "calibrations, of English by the criterion over all pairs with English, of other calibrations by the criterion "
         "over all pairs. That no difference was found does not show that there is none: what a calibration \u201cmay "
-        "lose\u201d more by the criterion is as much as the 95 % interval of the difference leaves open."
+        "lose\u201d more by the criterion is as much as the 95% interval of the difference leaves open."
     )
 
 
@@ -196,7 +205,7 @@ def methods_text(summary: Summary) -> list[str]:
             f"{wording.count(part.windows, 'window')} of {part.length} tokens a language from {part.texts}; each model "
             "runs its own hidden states. That of the median token is the median of the ratios of a window's tokens, as "
             "the mean over windows (and over blocks, where they are together); findings rest on it, because a few "
-            "tokens with huge activations decide the ratio of all tokens' energies. 95 % intervals are for other "
+            "tokens with huge activations decide the ratio of all tokens' energies. 95% intervals are for other "
             "windows and, of several seeds, for other seeds, whose spread is learnt from all calibrations; a "
             "ratio of weights is exact, as all of them are known."
         )
@@ -214,7 +223,7 @@ def methods_text(summary: Summary) -> list[str]:
         "taken to lie between what its own seeds say and what all calibrations of the setting say together, the nearer "
         "to these the more alike they are (Smyth, 2004). With one seed of everything it is McNemar\u2019s exact test "
         f"for right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
-        f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95 %, "
+        f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95%, "
         "uncorrected. P-values in words are corrected after Holm over all languages and calibrations, because a "
         "calibration is recommended for what came out; those behind published findings over what the finding counts, "
         "which is told with it. The tables also have them corrected over the languages only, and as they are. "
@@ -256,6 +265,11 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     parts.append("## The answer")
     if not summary.measured.cells:
         parts.append(NOTHING_DONE)
+    if summary.answers:
+        parts.append(plain(criterion_in_short(summary)))
+    for of in summary.by_method:
+        table = methods_table(of)
+        parts += ["### Which method", plain(of.text), f"{plain(table.title)}:", markdown(table)]
     for setting in summary.measured.cells:
         parts += [f"### {plain(str(setting))}", plain(lead(summary, setting))]
         parts += [plain(of.text) for of in summary.for_all if of.setting == setting]

@@ -85,12 +85,12 @@ def subspace_table(result: Mapping[str, Any]) -> Table:
         shown = [_shown(over_blocks(blocks, value), form, infinite) for value, form in numbers]
         share = 100 * statistics.fmean(mean(block["specific_share"]) for block in blocks)
         alike = 100 * statistics.fmean(directions_share(block, result["hidden_size"]) for block in blocks)
-        rows.append([model["label"], f"{share:.1f} % ({alike:.1f} %)", *shown[:-2], gain_cell(model), *shown[-2:]])
+        rows.append([model["label"], f"{share:.1f}% ({alike:.1f}%)", *shown[:-2], gain_cell(model), *shown[-2:]])
     head = [
         "latent subspaces (mean over blocks)", "energy, specific (of directions)", "subspace kept",
         "smallest angle (°)", "largest angle (°)", "SNR agnostic (dB)", "SNR specific (dB)",
         "agnostic, less the mean (dB)", "specific, less the mean (dB)", "alignment with first",
-        "alignment of languages", "retrieval: whole", "agnostic", "difference (95 % interval)",
+        "alignment of languages", "retrieval: whole", "agnostic", "difference (95% interval)",
         "identified: specific", "agnostic",
     ]  # fmt: skip
     return Table("Latent subspaces", head, rows)
@@ -170,8 +170,8 @@ def _common(result: Mapping[str, Any]) -> str:
     if agnostic is None or specific is None:
         return ""
     told = (
-        f"Of the energy in the specific part of {first['label']}, {specific} % is one mean that all languages share "
-        f"(of that in the agnostic part {agnostic} %), on average over blocks: along the directions in which languages "
+        f"Of the energy in the specific part of {first['label']}, {specific}% is one mean that all languages share "
+        f"(of that in the agnostic part {agnostic}%), on average over blocks: along the directions in which languages "
         "differ, what they have in common need not be short."
     )
     blocks = [block for model in others for block in model["blocks"]]

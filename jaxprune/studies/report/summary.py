@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxprune.studies.analyses import read_analyses
+from jaxprune.studies.answers.by_method import ByMethod, by_method
 from jaxprune.studies.answers.caveats import caveats, state
 from jaxprune.studies.answers.criterion import baselines, criterion_for
 from jaxprune.studies.answers.decision import Decision, decide
@@ -32,6 +33,7 @@ class Summary:
     Attributes:
       state: what is not there, to be read first; empty for a finished study.
       english: the English baseline, if there is one.
+      by_method: which method does best, by pattern.
       for_all: the calibration that all languages together should have, by setting.
       analyses: those that the study keeps.
     """
@@ -42,6 +44,7 @@ class Summary:
     comparisons: tuple[Comparison, ...]
     decisions: tuple[Decision, ...]
     answers: tuple[Answer, ...]
+    by_method: tuple[ByMethod, ...]
     for_all: tuple[ForAll, ...]
     findings: tuple[Finding, ...]
     caveats: tuple[str, ...]
@@ -85,6 +88,7 @@ def summarise(study: StudyResults) -> Summary:
         comparisons=comparisons,
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
+        by_method=by_method(measured, decisions),
         for_all=for_all(measured, decisions),
         # Of no point at all not even that it cannot be judged.
         findings=(
@@ -121,6 +125,25 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "answers": [
             {**_of(given.setting), **_plain(given), "text": given.text, "decision": _decision(decision)}
             for given, decision in zip(summary.answers, summary.decisions, strict=True)
+        ],
+        "by_method": [
+            {
+                "pattern": of.pattern,
+                "text": of.text,
+                "languages": {
+                    choice.language: {
+                        "picks": [
+                            {**_of(one.setting), "calibration": one.best.calibration, "loss": one.best.loss.value}
+                            for one in choice.decisions
+                        ],
+                        "more": choice.more.value,
+                        "interval": list(choice.more.interval),
+                        "p": choice.p_value,
+                    }
+                    for choice in of.choices
+                },
+            }
+            for of in summary.by_method
         ],
         "for_all": [
             {

@@ -44,7 +44,7 @@ def cost_table(summary: Summary) -> Table:
             _optional(cell.average("seconds", "prune"), wording.seconds),
             _optional(cell.largest("peak_bytes"), wording.size),
             _optional(cell.average("model_bytes"), wording.size),
-            _optional(cell.average("sparsity"), lambda value: f"{100 * value:.1f} %"),
+            _optional(cell.average("sparsity"), lambda value: f"{100 * value:.1f}%"),
             str(len(cell.points)),
         ]
         for setting, cells in summary.measured.cells.items()
@@ -73,7 +73,7 @@ def _values(summary: Summary, setting: Setting | None, measure: Measure) -> Tabl
         measure.name if measure.name == PERPLEXITY else f"{measure.name}, {measure.ability} ({measure.metric}, points)"
     )
     return Table(
-        f"{setting or 'dense model'}: {what} with 95 % intervals",
+        f"{setting or 'dense model'}: {what} with 95% intervals",
         ["calibrated on", *languages],
         rows if languages else [],
     )
@@ -104,7 +104,7 @@ def _differences(summary: Summary) -> Iterator[Table]:
                         found.language,
                         found.measure.name,
                         size,
-                        interval.removeprefix("95 % interval "),
+                        interval.removeprefix("95% interval "),
                         *(wording.p_value(p).removeprefix("p = ").removeprefix("p ") for p in (
                             found.difference.p_value, found.p_languages, found.p_all
                         )),
@@ -113,7 +113,7 @@ def _differences(summary: Summary) -> Iterator[Table]:
                         found.difference.test,
                     ]
                 )  # fmt: skip
-            head = ["calibration", "language", "measure", "difference", "95 % interval", "p", "p (Holm, languages)",
+            head = ["calibration", "language", "measure", "difference", "95% interval", "p", "p (Holm, languages)",
                     "p (Holm, all)", "seeds", "items", "test"]  # fmt: skip
             if rows:
                 yield Table(f"{setting}: every difference to {what}", head, rows)
@@ -151,8 +151,8 @@ def _intervals(summary: Summary, ratios: Mapping[str, Sequence[Ratio | None]]) -
     known = [ratio.interval for found in ratios.values() for ratio in found if ratio is not None]
     missing = without_interval(summary.study.config)
     if all(known):
-        return "with 95 % intervals"
-    return f"with 95 % intervals (where there is none, {missing})" if any(known) else missing
+        return "with 95% intervals"
+    return f"with 95% intervals (where there is none, {missing})" if any(known) else missing
 
 
 def _ranking(summary: Summary) -> Iterator[Table]:
@@ -174,7 +174,7 @@ def _ranking(summary: Summary) -> Iterator[Table]:
         "for",
         "calibration",
         "loss by the criterion",
-        "95 % interval",
+        "95% interval",
         "p against the first (Holm: of pairs with English over these, of others over all pairs)",
         "targets",
     ]

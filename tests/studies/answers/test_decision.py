@@ -1,5 +1,7 @@
 """What is recommended, and what is said with it, where targets, ties, one seed or missing numbers make it hard."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -102,7 +104,7 @@ def test_what_chance_leaves_open_of_others_losses_is_told_at_its_worst(tmp_path)
         percent = 100 * np.expm1(most)
         shown = f"{np.ceil(percent):.0f}" if percent >= 9.95 else f"{np.ceil(10 * percent) / 10:.1f}"
         name = {"ar": "Arabic", "de": "German", "en": "English", "sw": "Swahili"}[who]
-        assert f"(chance leaves open +{shown} % in perplexity in {name}" in answers[language].others
+        assert f"(chance leaves open +{shown}% in perplexity in {name}" in answers[language].others
         seen += "points in exams in" in answers[language].others
     assert seen
 
@@ -274,7 +276,7 @@ def test_what_is_better_and_misses_a_target_is_told(tmp_path):
     lost = {of.calibration: of.loss.value for of in decisions["de"].candidates}
     assert answers["de"].passed_over == (
         f"passed over, with a better criterion than {lost['de+en']:.2f}, as they do not hold a target: de "
-        f"({lost['de']:.2f}, measurably) for \u201cother languages lose at most 10 % of what English calibration gives "
+        f"({lost['de']:.2f}, measurably) for \u201cother languages lose at most 10% of what English calibration gives "
         "them in perplexity\u201d"
     )
     assert answers["de"].passed_over in answers["de"].text
@@ -369,8 +371,8 @@ def test_too_few_items_do_not_show_that_tasks_gain_nothing(tmp_path):
 def test_enough_items_show_it(tmp_path):
     made = Study(
         config(LANGUAGES, tasks=("exams",), decision={"weights": {"perplexity": 1}}),
-        OWN,
-        tasks={"exams": Task(accuracy=0.5)},
+        dataclasses.replace(OWN, points=lambda mixture, language, task: -0.1),
+        tasks={"exams": Task(accuracy=0.6)},
         seed=5,
     )
     assert verdicts(made, tmp_path / "many")[2] in ("shown", "partly shown")
@@ -417,3 +419,40 @@ def test_a_single_task_is_called_by_its_name_and_several_by_what_they_ask_for(tm
     made = study(tasks=("exams", "facts"))
     _, several = told(made, tmp_path / "several")
     assert several["de"].effects[1].startswith("knowledge tasks: ")
+
+
+def test_where_english_is_picked_the_languages_own_text_is_compared(tmp_path):
+    """Tasks alone decide here, and say nothing; perplexity says much."""
+    made = study(weights={"exams": 1}, tasks=("exams",))
+    for arrays in made.arrays.values():
+        for language in LANGUAGES:
+            arrays[f"tasks/exams/{language}/acc"] = (np.arange(200) < 120).astype(float)
+    _, answers = told(made, tmp_path / "out")
+    assert answers["de"].calibration == "en"
+    assert answers["de"].own.startswith("calibrated on de instead: perplexity ")
+    assert "p < 0.001 after Holm) and exams: no measurable difference (0.0 points, every item the same)" in (
+        answers["de"].own
+    )
+    assert answers["de"].own in answers["de"].text
+    # English is its own, and nobody asks what it would be instead.
+    assert answers["en"].own == ""
+    assert told(study(), tmp_path / "own")[1]["de"].own == ""
+
+
+def test_a_target_in_a_language_that_is_not_asked_is_not_called_missing(tmp_path):
+    target = {"measure": "exams", "worse_than_dense_at_most": 0.05}
+    made = Study(
+        config(LANGUAGES, decision={"weights": {"perplexity": 1}, "targets": [target]}, tasks=("exams",)), OWN, seed=5
+    )
+    made.asked["evaluation"]["tasks"]["only"] = {"exams": ["ar"]}
+    for arrays, result in zip(made.arrays.values(), made.results.values(), strict=True):
+        for language in ("de", "en", "sw"):
+            del arrays[f"tasks/exams/{language}/acc"]
+            del result["tasks"]["exams"]["languages"][language]
+        result["asked"]["tasks"]["only"] = {"exams": ["ar"]}
+    decisions, answers = told(made, tmp_path / "out")
+    assert (
+        "cannot be judged: \u201cexams at most 5% worse than dense\u201d (not asked in German)" in answers["de"].targets
+    )
+    assert not decisions["de"].best.targets[0].is_asked
+    assert decisions["ar"].best.targets[0].is_asked

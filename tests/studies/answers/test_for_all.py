@@ -38,8 +38,10 @@ def test_what_serves_all_is_not_what_serves_one_best(tmp_path):
     value, (low, high) = of.less
     assert value == pytest.approx(dict(of.losses)["en"] - of.losses[0][1])
     assert 0 < low < 0.4 - 0.5 / 3 < high < 0.3
-    assert of.text.startswith("One model for all 3 languages: all loses least by the criterion on average (")
-    assert f" with en: {value:.2f} less, 95 % interval +0.2" in of.text
+    assert of.text.startswith(
+        "One model for all 3 languages: \u201call\u201d loses least by the criterion on average ("
+    )
+    assert f" with en: {value:.2f} less, 95% interval +0.2" in of.text
     assert "); in 0 of them it is what is recommended, or was not told apart from that, and " in of.text
 
 

@@ -81,7 +81,7 @@ def test_a_report_has_no_percentage_outside(tmp_path):
     for low, high in intervals:
         assert 0 <= low < high <= 1
         assert high - low < 0.2  # not what two seeds alone would say
-    [table] = [of for of in tables(summary) if "exams" in of.title and "with 95 % intervals" in of.title]
+    [table] = [of for of in tables(summary) if "exams" in of.title and "with 95% intervals" in of.title]
     assert all("[-" not in cell and "[\u2212" not in cell for row in table.rows for cell in row)
 
 
@@ -95,7 +95,7 @@ def test_grades_that_are_all_zero_stand_without_an_interval(tmp_path):
             values = made.arrays[name].pop(f"tasks/exams/{language}/acc")
             made.arrays[name][f"tasks/exams/{language}/chrf"] = 0 * values if "_de_" in name else values
     summary = summarise(made.read(tmp_path / "out"))
-    [table] = [of for of in tables(summary) if "exams" in of.title and "with 95 % intervals" in of.title]
+    [table] = [of for of in tables(summary) if "exams" in of.title and "with 95% intervals" in of.title]
     by_name = {row[0]: row[1:] for row in table.rows}
     assert set(by_name["de"]) == {"0.0"}
     assert all("[" in cell for cell in by_name["sw"])

@@ -108,7 +108,7 @@ def test_a_target_at_the_floor_cannot_be_judged(tmp_path):
         assert candidate.holds_targets
     text = answer(measured, decision, comparisons).text
     assert (
-        "cannot be judged: \u201cexams at most 5 % worse than dense\u201d (nothing to lose in Swahili: the dense model "
+        "cannot be judged: \u201cexams at most 5% worse than dense\u201d (nothing to lose in Swahili: the dense model "
         "scores 20.0, not measurably above the 31.0 that are scored without a model)"
     ) in text
     assert "holds the target" not in text
@@ -124,7 +124,7 @@ def test_a_target_that_cannot_be_judged_says_why_where_nothing_was_measured(tmp_
     read_study, measured = read(made, tmp_path / "out")
     found = compare_all(measured, baselines(read_study.config, measured))
     texts = {of.language: answer(measured, of, found).targets for of in decide(read_study.config, measured, found)}
-    assert "cannot be judged: \u201cexams at most 5 % worse than dense\u201d (no numbers in English)" in texts["en"]
+    assert "cannot be judged: \u201cexams at most 5% worse than dense\u201d (no numbers in English)" in texts["en"]
     assert texts["de"].endswith("gives them in exams\u201d (no numbers in other languages)")
 
 

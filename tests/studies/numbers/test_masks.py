@@ -43,7 +43,7 @@ def test_random_zeros_are_not_beyond_chance(result):
     # Of 80 weights half are pruned by chance: 1.645 sqrt(80 / 4) / 80 are 9.2 points.
     assert abs(beyond_chance(result, random, "inputs")["up_proj"]) < 1
     assert beyond_chance(result, random, "outputs")["up_proj"] == pytest.approx(0, abs=1e-9)
-    # A tenth of the channels of one block lost 75 %: 25 points beyond even, 15.8 beyond chance.
+    # A tenth of the channels of one block lost 75%: 25 points beyond even, 15.8 beyond chance.
     more = beyond_chance(result, planted, "inputs")["up_proj"] - beyond_chance(result, random, "inputs")["up_proj"]
     assert more == pytest.approx(15.8 / BLOCKS, abs=0.35)
     zeros = result["zeros"]["random"]

@@ -175,7 +175,7 @@ def test_tables_figures_and_json_have_the_intervals(tmp_path):
     for (panels, caption), reader, what in zip(
         figures.values(), (median_token, energy), ("median", "energies"), strict=True
     ):
-        assert "Bands are 95 % intervals, for other windows and, of several seeds, for other seeds." in caption
+        assert "Bands are 95% intervals, for other windows and, of several seeds, for other seeds." in caption
         cells = summary.measured.cells[setting]
         for panel, own in zip(panels, (False, True), strict=True):
             assert what in panel.title

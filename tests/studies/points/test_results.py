@@ -143,7 +143,8 @@ def test_a_result_that_lacks_what_a_report_reads_is_damaged(out, field, value):
     write(out, name, result(name, **{field: value}))
     [point] = read_study(out).points
     assert point.status == "damaged"
-    assert point.error["message"].endswith(f"is not a result of this study, to judge by its {field}")
+    told = f"points/{name}/result.json is not a result of this study, to judge by its {field}; run the study again"
+    assert point.error["message"].startswith(told)
 
 
 def test_another_folder_is_refused(tmp_path):
@@ -170,7 +171,8 @@ def test_a_point_whose_items_are_gone_is_damaged(out, left):
         path.write_bytes(content)
     [point] = read_study(out).points
     assert point.status == "damaged"
-    assert "items.npz" in point.error["message"]
+    assert point.error["message"].startswith(f"points/{name}/items.npz is n")
+    assert "run the study again" in point.error["message"]
 
 
 def test_items_of_another_content_under_the_same_ids_are_not_paired(tmp_path):

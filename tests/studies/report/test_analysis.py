@@ -92,7 +92,7 @@ def test_which_part_is_disturbed_is_told():
         in shows
     )
     assert (
-        "in 0.60 of cases against 0.40 (by chance 0.020), a difference of +0.200 (95 % interval +0.160 to +0.2" in shows
+        "in 0.60 of cases against 0.40 (by chance 0.020), a difference of +0.200 (95% interval +0.160 to +0.2" in shows
     )
     assert "tells the language in 98% of cases, the agnostic part in 35% (by chance 33%)" in shows
     assert "what tells languages apart lies mostly in the former" in shows
@@ -104,7 +104,7 @@ def test_which_part_is_disturbed_is_told():
     assert (
         "+19.0 dB above, and it is +4.2: direction by direction, what tells languages apart is disturbed more" in shows
     )
-    assert "Of the energy in the specific part of dense, 90 % is one mean that all languages share (of that in" in shows
+    assert "Of the energy in the specific part of dense, 90% is one mean that all languages share (of that in" in shows
     assert (
         "ratio is 3.0 dB in the agnostic and 0.2 dB in the specific part: of what varies, the agnostic part is "
         in shows
@@ -189,7 +189,7 @@ def test_an_analysis_from_before_gains_were_kept_says_so(tmp_path):
     assert "whether that is more than chance cannot be said" in section.shows[0]
     assert "analysing again does" in section.shows[0]
     [table] = section.tables
-    assert {row[table.head.index("difference (95 % interval)")] for row in table.rows} == {"–"}
+    assert {row[table.head.index("difference (95% interval)")] for row in table.rows} == {"–"}
 
 
 def test_identical_models_have_no_ratio():
@@ -205,7 +205,7 @@ def test_identical_models_have_no_ratio():
     assert "The same hidden states as those of dense has en · wanda and de · wanda." in shows
     table = subspace_table(found)
     ratios = [index for index, name in enumerate(table.head) if name.startswith("SNR")]
-    assert [row[1] for row in table.rows] == ["20.0 % (0.3 %)"] * 3
+    assert [row[1] for row in table.rows] == ["20.0% (0.3%)"] * 3
     assert [[row[index] for index in ratios] for row in table.rows] == [["–"] * 2, ["no change"] * 2, ["no change"] * 2]
 
 
@@ -260,7 +260,7 @@ def test_neurons_and_their_silence_are_told():
     shows, not_shown = neuron_words(found)
     assert shows.startswith("12 of 200 neurons of dense are specific")
     assert "several (German 4, English 4 and Swahili 4)" in shows
-    assert "12 of them have a lower LAPE than any other neuron has in 95 % of 99 random divisions" in shows
+    assert "12 of them have a lower LAPE than any other neuron has in 95% of 99 random divisions" in shows
     assert "about 0.1 would be by chance (p = 0.03)." in shows
     assert "overlaps with it by 1.00 to 1.00" in shows
     assert "by +0.800 nats a token on average in dense (that of other languages by +0.050" in shows
@@ -268,7 +268,7 @@ def test_neurons_and_their_silence_are_told():
     assert "measurably beyond those others (p < 0.05 after Holm’s correction over languages, on 8 windows" in shows
     assert "for 3 of 3 languages (German, English and Swahili)" in shows
     assert shows.endswith("; likewise de · wanda +0.800 (+0.050; +0.010; 3 of 3 (German, English and Swahili)).")
-    assert "6 % of all neurons are chosen at most" in not_shown
+    assert "6% of all neurons are chosen at most" in not_shown
     tables = neuron_tables(found)
     assert [len(table.rows) for table in tables] == [2, 6]
     assert tables[1].rows[0][2] == "+0.800 (+0.010)"

@@ -1,0 +1,68 @@
+"""The answer in short: one line a language, in which nothing is said that the answer below it does not say."""
+
+import dataclasses
+
+from jaxprune.studies.report.overview import methods_table, overview
+from jaxprune.studies.report.summary import summarise
+from tests.studies.synthetic import Study, Truth, config, share
+
+LANGUAGES = ("ar", "de", "en")
+OWN = Truth(
+    nats=lambda mixture, language: 0.3 * (share(mixture, language) > 0),
+    points=lambda mixture, language, task: 0.2 * (language == "ar") * share(mixture, language),
+    spread=0.002,
+)
+PAYS = {"measure": "perplexity", "other_languages_lose_at_most": 0.01}
+
+
+def lines(made, folder, **changed):
+    summary = summarise(made.read(folder))
+    [setting] = summary.measured.cells
+    decisions = tuple(dataclasses.replace(of, **changed) for of in summary.decisions)
+    table = overview(dataclasses.replace(summary, decisions=decisions), setting)
+    return table.head, {row[0]: dict(zip(table.head, row, strict=True)) for row in table.rows}
+
+
+def study(*, decision=None, **more):
+    return Study(config(LANGUAGES, LANGUAGES, decision=decision or {}, **more), OWN, seed=5)
+
+
+def test_a_line_has_the_pick_what_it_brings_and_who_pays(tmp_path):
+    head, of = lines(study(), tmp_path / "out")
+    assert head == ["language", "pick", "beside English", "perplexity", "exams", "who pays"]
+    arabic = of["Arabic"]
+    assert (arabic["pick"], arabic["beside English"]) == ("ar", "measurably better")
+    assert arabic["perplexity"].startswith("\u22122")
+    assert arabic["perplexity"].endswith("%")
+    assert arabic["exams"].endswith(" points")
+    assert arabic["exams"].startswith("+")
+    assert arabic["who pays"].startswith("English (perplexity +3")
+    # Of what chance may explain the size stands in brackets.
+    assert of["German"]["exams"].startswith("(")
+    assert of["English"] == {
+        "language": "English", "pick": "en", "beside English": "is English", "perplexity": "–", "exams": "–",
+        "who pays": "–",
+    }  # fmt: skip
+
+
+def test_where_targets_decide_a_line_says_what_would_be_picked_without(tmp_path):
+    head, of = lines(study(decision={"targets": [PAYS]}), tmp_path / "out")
+    assert head[-2:] == ["targets", "who pays"]
+    assert of["Arabic"]["pick"].endswith(" (but for the targets: ar)")
+    assert of["Arabic"]["targets"] == "1 held"
+
+
+def test_without_english_numbers_a_line_says_so(tmp_path):
+    assert lines(study(), tmp_path / "none", english=None)[1]["German"]["beside English"] == "English was not measured"
+    broken = lines(study(), tmp_path / "broken", english=None, is_english_broken=True)[1]["German"]
+    assert broken["beside English"] == "English has no numbers"
+    assert broken["who pays"] == "–"
+
+
+def test_methods_stand_side_by_side(tmp_path):
+    summary = summarise(study(methods=["wanda", "sparsegpt"]).read(tmp_path / "out"))
+    [of] = summary.by_method
+    table = methods_table(of)
+    assert table.head == ["language", "sparsegpt", "wanda", "measurably less", "the next loses more"]
+    assert [row[0] for row in table.rows] == ["Arabic", "German", "English"]
+    assert all(" with " in cell for row in table.rows for cell in row[1:3])
