@@ -53,10 +53,16 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Payment:
-    """Another language that is measurably worse off than under English calibration."""
+    """Another language that is worse off than under English calibration.
+
+    Attributes:
+      is_certain: whether beyond chance after the correction over all calibrations. Otherwise after that over the
+        languages alone: how many other calibrations were tried must not hide harm.
+    """
 
     language: str
     comparison: Comparison
+    is_certain: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,9 +273,9 @@ def _payers(
     comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
 ) -> tuple[Payment, ...]:
     return tuple(
-        Payment(found.language, found)
+        Payment(found.language, found, is_certain=bool(found.p_all < ALPHA))
         for found in _of_others(comparisons, setting, calibration, language)
-        if found.gain < 0 and found.p_all < ALPHA
+        if found.gain < 0 and found.p_languages < ALPHA
     )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
+from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
 from jaxprune.studies.answers.criterion import TargetResult, alone
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
@@ -92,7 +93,7 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
         cost="" if is_english else _cost(decision),
         targets=_targets(best.targets, decision.language),
         passed_over=_passed_over(decision),
-        doubts=_doubts(decision),
+        doubts=_doubts(measured, decision),
     )
 
 
@@ -261,16 +262,30 @@ def _others(measured: Measured, decision: Decision) -> str:
         open_ = wording.names([_left_open(measured, found) for found in decision.open_losses])
         by_chance = f" (chance leaves open {open_})" if open_ else ""
         return f"no other language is measurably worse off than with English calibration{by_chance}{unknown}"
-    return f"worse off than with English calibration: {wording.names(payers(measured, decision))}{unknown}"
+    certain, likely = (payers(measured, decision, certain=of) for of in (True, False))
+    told = f"worse off than with English calibration: {wording.names(certain)}" if certain else ""
+    if likely:
+        told += "; " if told else ""
+        told += (
+            f"probably worse off (certain after correction over the languages, not over all calibrations): "
+            f"{wording.names(likely)}"
+        )
+    return told + unknown
 
 
-def payers(measured: Measured, decision: Decision) -> list[str]:
-    """Returns ``English (perplexity +29%)`` for each language that is measurably worse off than with English."""
+def payers(measured: Measured, decision: Decision, *, certain: bool) -> list[str]:
+    """Returns ``English (perplexity +29%)`` for each language that is worse off than with English, for certain or not.
+
+    Of what is not certain the intervals are told as well.
+    """
     by_language: dict[str, list[str]] = {}
     for payment in decision.payers:
-        found = payment.comparison
-        size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
-        by_language.setdefault(payment.language, []).append(f"{found.measure.name} {size}")
+        if payment.is_certain is certain:
+            found = payment.comparison
+            factor = unit(measured, found.measure, payment.language)
+            size, interval = wording.change(found.measure, found.difference, factor)
+            told = f"{found.measure.name} {size}" + ("" if certain else f", {interval}")
+            by_language.setdefault(payment.language, []).append(told)
     return [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
 
 
@@ -340,7 +355,7 @@ def _join(results: list[TargetResult], language: str) -> str:
     return wording.names(told)
 
 
-def _doubts(decision: Decision) -> str:
+def _doubts(measured: Measured, decision: Decision) -> str:
     told: list[str] = []
     others = [of for of in decision.not_told_apart if of.calibration != decision.english]
     if others:
@@ -349,4 +364,10 @@ def _doubts(decision: Decision) -> str:
         told.append(f"by the criterion no difference was found to {wording.names([*shown, *more])}")
     if decision.best.loss.seeds[0] == 1:
         told.append("one seed only, so other calibration text may say otherwise")
+    shares = measured.cells[decision.setting][decision.best.calibration].scores[decision.language]
+    for source in decision.criterion.weights:
+        items = len(shares[source].counts_N)
+        if items < FEWEST_RESAMPLED:
+            what = wording.count(items, "window" if source == PERPLEXITY else "item")
+            told.append(f"{source} rests on {what} only, so other text may say otherwise")
     return "; ".join(told)

@@ -194,6 +194,10 @@ def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
     return Finding(claim, "shown" if better else "not shown", f"{evidence}.")
 
 
+def _counted(numbers: collections.Counter[str]) -> str:
+    return wording.names([f"{name} in {number}" for name, number in numbers.most_common()]) or "none"
+
+
 def _methods(measured: Measured) -> Finding:
     """Counts where one method is measurably better than another at one pattern, calibration, language and measure."""
     claim = "No pruning method is best throughout."
@@ -230,12 +234,16 @@ def _methods(measured: Measured) -> Finding:
     ahead = collections.Counter(
         (first if gain > 0 else second).method for first, second, gain, _ in found.values() if gain
     )
-    by_numbers = [f"{method} in {number}" for method, number in ahead.most_common()]
+    own = collections.Counter(
+        (first if gain > 0 else second).method
+        for (*_, language, name), (first, second, gain, _) in found.items()
+        if gain and language in measured.mixtures[name]
+    )
     evidence = (
         f"Measurably better (Holm over all) at one pattern, calibration, language and measure: "
         f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}, which share models, seeds "
-        f"and text and are not independent; by the numbers alone {wording.names(by_numbers) if ahead else 'none'}. "
-        "That is of all calibrations alike, good ones and bad; what each method's picks come to, the answer tells."
+        f"and text and are not independent. By the numbers alone, without a test: {_counted(ahead)}; where the "
+        f"language is part of the calibration: {_counted(own)}. What each method's picks come to, the answer tells."
     )
     if not wins:
         return Finding(claim, "cannot be judged", evidence)

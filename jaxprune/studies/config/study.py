@@ -47,7 +47,9 @@ class Mixture(Part):
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Mixture":
         if not NAME.fullmatch(self.name):
-            raise RequestError(f"the name {self.name!r} cannot be part of a file's name; use letters, digits and _.+=-")
+            raise RequestError(
+                f"the name {self.name!r} cannot be part of a file's name; use letters of ASCII, digits and _.+=-"
+            )
         return self
 
 

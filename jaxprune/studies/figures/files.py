@@ -1,9 +1,12 @@
 """Figures as files, and as part of a page: whole or not there, equal for equal numbers, and legible on dark ground."""
 
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from jaxprune.studies.figures.glyphs import supply_glyphs
 
 KINDS = (".png", ".svg")
 
@@ -47,10 +50,13 @@ def save_figure(figure: Any, path: Path) -> None:
     import matplotlib
 
     _take_literally(figure)
+    supply_glyphs(figure)
     kind = path.suffix.lower().removeprefix(".")
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with matplotlib.rc_context(_SETTINGS):
+        with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+            # ``supply_glyphs`` has told it, once.
+            warnings.filterwarnings("ignore", message=r"Glyph \d+")
             figure.savefig(partial, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
         partial.replace(path)
     finally:

@@ -63,7 +63,9 @@ def level_figure(title: str, table: Levels, *, row_label: str, column_label: str
 
     height, width = table.levels.shape
     figure = Figure(
-        figsize=(2.6 + 0.09 * max(map(len, table.rows)) + 0.72 * width, 1.7 + 0.36 * height), layout="constrained"
+        # Of few rows the names of the axes need the height.
+        figsize=(2.6 + 0.09 * max(map(len, table.rows)) + 0.72 * width, max(2.9, 1.7 + 0.36 * height)),
+        layout="constrained",
     )
     axes = figure.add_subplot()
     defined = table.levels[np.isfinite(table.levels)]
@@ -119,23 +121,23 @@ class Estimate(NamedTuple):
 
 
 def forest_figure(title: str, estimates: Mapping[str, Sequence[Estimate]], label: str) -> Any:
-    """Draws differences with intervals, a group of rows a language, around a line at zero."""
+    """Draws differences with intervals, a group of rows a language, around a line at zero; a row ends in its name."""
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(one.calibration for of in estimates.values() for one in of))
     total = sum(len(of) for of in estimates.values())
     figure = Figure(figsize=(7.4, 1.5 + 0.2 * total + 0.12 * len(estimates)), layout="constrained")
     axes = figure.add_subplot()
     colours = language_colours(estimates)
     ticks: list[float] = []
+    rows: dict[float, str] = {}
     y = 0.0
     for language, of in estimates.items():
         start = y
         for one in of:
+            rows[y] = one.calibration
             face = colours[language] if one.is_certain else PAPER
             axes.plot([one.low, one.high], [y, y], color=colours[language], linewidth=1.6, solid_capstyle="butt")
-            mark = _MARKS[names.index(one.calibration) % len(_MARKS)]
-            axes.plot([one.value], [y], mark, color=colours[language], markerfacecolor=face, markersize=6.5, zorder=3)
+            axes.plot([one.value], [y], "o", color=colours[language], markerfacecolor=face, markersize=6.5, zorder=3)
             y += 1.0
         ticks.append((start + y - 1.0) / 2)
         y += 0.6
@@ -149,12 +151,15 @@ def forest_figure(title: str, estimates: Mapping[str, Sequence[Estimate]], label
     axes.set_title(title, fontsize=10, loc="left")
     for spine in ("top", "right", "left"):
         axes.spines[spine].set_visible(False)
-    handles = [
-        axes.plot([], [], _MARKS[index % len(_MARKS)], color=INK, markerfacecolor=INK, label=name)[0]
-        for index, name in enumerate(names)
-    ]
-    handles.append(axes.plot([], [], "o", color=INK, markerfacecolor=PAPER, label="hollow: within chance")[0])
-    figure.legend(handles=handles, frameon=False, fontsize=9, loc="outside right upper", title="calibrated on")
+    names = axes.secondary_yaxis("right")
+    names.set_yticks(list(rows), list(rows.values()), fontsize=7.5)
+    names.tick_params(length=0)
+    names.spines["right"].set_visible(False)
+    names.set_ylabel("calibrated on")
+    handle = axes.plot(
+        [], [], "o", color=INK, markerfacecolor=PAPER, label="hollow: not certain after Holm's correction"
+    )
+    figure.legend(handles=handle, frameon=False, fontsize=9, loc="outside lower left")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from jaxprune.studies.answers.by_method import ByMethod, MethodChoice
 from jaxprune.studies.answers.decision import Decision
-from jaxprune.studies.answers.findings import headline_measures, in_words, payers, unit
+from jaxprune.studies.answers.findings import headline_measures, in_words, unit
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA
@@ -10,7 +10,7 @@ from jaxprune.studies.numbers.measured import Measure, Setting
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING, Table
 
-TITLE = "In short: the pick, and what it changes against English calibration (in brackets what chance may explain)"
+TITLE = "In short: the pick, and what it changes against English calibration (in brackets what is not certain)"
 
 METHODS_TITLE = "Loss by the criterion with each method's pick, and how much more the second loses (95% interval)"
 
@@ -92,7 +92,20 @@ def _change(summary: Summary, decision: Decision, measure: Measure) -> str:
 def _payers(summary: Summary, decision: Decision) -> str:
     if decision.english is None or decision.best.calibration == decision.english:
         return NOTHING
-    return wording.names(payers(summary.measured, decision)) or "nobody measurably"
+    told: dict[tuple[str, bool], list[str]] = {}
+    for payment in decision.payers:
+        found = payment.comparison
+        factor = unit(summary.measured, found.measure, payment.language)
+        size, _ = wording.change(found.measure, found.difference, factor)
+        told.setdefault((language_of(payment.language).english, payment.is_certain), []).append(
+            f"{found.measure.name} {size}"
+        )
+    ordered = sorted(told.items(), key=lambda item: not item[0][1])
+    shown = [
+        f"{name} {', '.join(what)}" if is_certain else f"({name} {', '.join(what)})"
+        for (name, is_certain), what in ordered
+    ]
+    return "; ".join(shown) or "nobody measurably"
 
 
 def _targets(decision: Decision) -> str:

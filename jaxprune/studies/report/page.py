@@ -174,9 +174,10 @@ def criterion_text(summary: Summary) -> str:
             text += f"In {language_of(language).english}, {source} {why} and does not count. "
     return text + (
         "P-values are corrected after Holm, in each setting: what is said of single measures over all languages and "
-        "calibrations, of English by the criterion over all pairs with English, of other calibrations by the criterion "
-        "over all pairs. That no difference was found does not show that there is none: what a calibration \u201cmay "
-        "lose\u201d more by the criterion is as much as the 95% interval of the difference leaves open."
+        "calibrations (who is probably worse off, over the languages alone), of English by the criterion over all "
+        "pairs with English, of other calibrations by the criterion over all pairs. That no difference was found does "
+        "not show that there is none: what a calibration \u201cmay lose\u201d more by the criterion is as much as the "
+        "95% interval of the difference leaves open."
     )
 
 

@@ -247,7 +247,10 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "p_english": decision.p_english,
         "not_told_apart": [candidate.calibration for candidate in decision.not_told_apart],
         "passed_over": [candidate.calibration for candidate in decision.passed_over],
-        "payers": [{"language": payment.language, **_comparison(payment.comparison)} for payment in decision.payers],
+        "payers": [
+            {"language": payment.language, "certain": payment.is_certain, **_comparison(payment.comparison)}
+            for payment in decision.payers
+        ],
         "open_losses": [_comparison(found) for found in decision.open_losses],
         "cost": dataclasses.asdict(decision.cost),
     }

@@ -456,3 +456,26 @@ def test_a_target_in_a_language_that_is_not_asked_is_not_called_missing(tmp_path
     )
     assert not decisions["de"].best.targets[0].is_asked
     assert decisions["ar"].best.targets[0].is_asked
+
+
+def test_harm_that_other_calibrations_would_hide_is_told_as_probable(tmp_path):
+    """A loss in English that the languages alone call certain, and the correction over all calibrations does not."""
+    languages = ("ar", "de", "en", "es", "ru", "sw")
+    truth = Truth(
+        nats=lambda mixture, language: (
+            0.3 * (share(mixture, language) > 0 and language != "en") - 0.021 * (language == "en" and "de" in mixture)
+        ),
+        spread=0.0,
+    )
+    made = Study(
+        config(languages, languages, seeds=(0,), tasks=(), decision={"weights": {"perplexity": 1}}), truth, seed=3
+    )
+    decisions, answers = told(made, tmp_path / "out")
+    [payment] = [of for of in decisions["de"].payers if of.language == "en"]
+    assert payment.comparison.p_languages < 0.05 <= payment.comparison.p_all
+    assert not payment.is_certain
+    assert answers["de"].others.startswith(
+        "probably worse off (certain after correction over the languages, not over all calibrations): English ("
+        "perplexity +"
+    )
+    assert "95% interval +" in answers["de"].others

@@ -36,7 +36,7 @@ def test_a_line_has_the_pick_what_it_brings_and_who_pays(tmp_path):
     assert arabic["perplexity"].endswith("%")
     assert arabic["exams"].endswith(" points")
     assert arabic["exams"].startswith("+")
-    assert arabic["who pays"].startswith("English (perplexity +3")
+    assert arabic["who pays"].startswith("English perplexity +3")
     # Of what chance may explain the size stands in brackets.
     assert of["German"]["exams"].startswith("(")
     assert of["English"] == {
