@@ -22,7 +22,8 @@ def choice_metrics(
     - ``acc``: the likeliest;
     - ``acc_norm``: the likeliest for its length in characters, so that short ones have no advantage;
     - ``acc_bytes``: the likeliest for its length in UTF-8 bytes;
-    - ``acc_mutual_info``: the one that the context makes so much likelier than it is without one.
+    - ``acc_mutual_info``: the one that the context makes so much likelier than it is without one. White space in which
+      a context ends is what the harness calls the target delimiter: choices have it before them without a context, too.
 
     Args:
       nats_C: log-likelihoods after the context.

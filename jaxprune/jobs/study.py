@@ -106,7 +106,13 @@ def run_study(study: Study, watch: Watch, *, poll_seconds: float = _POLL_SECONDS
         busy: dict[str, str] = {}
         for job in list(left):
             name, folder = job_id(job), job_folder(study.out, job_id(job))
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                # A file of that name, or no rights: the point stays missing, and the others go on.
+                watch.on_end(name, f"start: {folder} cannot be made ({error.strerror}); remove what is in its way")
+                left.remove(job)
+                continue
             if _is_settled(study, job, before):
                 left.remove(job)
                 continue

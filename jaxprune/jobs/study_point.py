@@ -29,7 +29,7 @@ from jaxprune.jobs.study_stages import Stage, StartBar, add, stages
 from jaxprune.pruning.blockwise import Progress
 from jaxprune.studies.points import claims
 from jaxprune.studies.points.asked import asked_of
-from jaxprune.studies.points.files import unfinished_files, write_arrays, write_json
+from jaxprune.studies.points.files import digest_of, unfinished_files, write_arrays, write_json
 from jaxprune.studies.points.grid import Point, job_id
 from jaxprune.studies.points.results import FORMAT, ITEMS_FILE, RESULT_FILE, PointResult
 
@@ -111,6 +111,7 @@ def compute(
         return None
     if items:
         write_arrays(folder / ITEMS_FILE, items)
+        result["items_sha256"] = digest_of(folder / ITEMS_FILE)
     # Last: where it is, everything else is.
     write_json(folder / RESULT_FILE, result)
     if error is None:

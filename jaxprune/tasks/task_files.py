@@ -69,7 +69,8 @@ class TaskFile:
         path = Path(reference.removeprefix(PREFIX)).expanduser()
         if path.suffix not in (".jsonl", ".json", ".gz") or not path.is_file():
             raise RequestError(
-                f"the task {reference} is no file of JSON lines; give an existing FILE.jsonl with lines like {HELP}."
+                f"the task {reference} is no file of JSON lines (looked for {path.absolute()}); give an existing "
+                f"FILE.jsonl with lines like {HELP}."
             )
         opened = cls(path)
         assert opened._lines

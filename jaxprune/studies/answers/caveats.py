@@ -96,11 +96,15 @@ def caveats(study: StudyResults, measured: Measured) -> tuple[str, ...]:
 
 
 def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> Iterator[str]:
-    for problem in measured.problems[:_SHOWN]:
-        yield f"Left out: {problem.point}, {problem.what.rstrip('.')}."
-    if len(measured.problems) > _SHOWN:
+    by_point: dict[str, list[str]] = {}
+    for problem in measured.problems:
+        by_point.setdefault(problem.point, []).append(problem.what.rstrip("."))
+    for point, (first, *others) in list(by_point.items())[:_SHOWN]:
+        yield f"Left out: {point}, {first}{f', and {len(others)} more' if others else ''}."
+    if len(by_point) > _SHOWN:
+        more = sum(map(len, list(by_point.values())[_SHOWN:]))
         yield (
-            f"Left out besides: {len(measured.problems) - _SHOWN} more measurements; "
+            f"Left out besides: {more} more measurements; "
             "\u201cMeasured, and left out\u201d, near the end, has all of them."
         )
     yield from _missing_data(study, measured)

@@ -16,8 +16,11 @@ from jaxprune.studies.answers.criterion import (
 )
 from jaxprune.studies.config.study import StudyConfig
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison, corrected
-from jaxprune.studies.numbers.measured import Cell, Measured, Setting, Shares
+from jaxprune.studies.numbers.measured import PERPLEXITY, Cell, Measure, Measured, Setting, Shares
 from jaxprune.studies.numbers.spreads import spread_of
+
+# What others lose less is worth a word from here on.
+_MUCH_LESS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,22 @@ class Payment:
 
 
 @dataclasses.dataclass(frozen=True)
+class Gentler:
+    """A calibration that was not told from the recommended one, and from which other languages lose much less.
+
+    Attributes:
+      measure: by which the most is lost with the recommended one; perplexity, if anybody pays by that.
+      most: what the language that loses most with this calibration loses, beside English.
+      most_of_pick: the same of the recommended one.
+    """
+
+    candidate: Candidate
+    measure: Measure
+    most: Comparison
+    most_of_pick: Comparison
+
+
+@dataclasses.dataclass(frozen=True)
 class Cost:
     """What a calibration takes, and as a ratio to what English calibration takes; None where it was not measured.
 
@@ -96,6 +115,7 @@ class Decision:
         was not measured.
       p_english: its p-value, the same as English has among the candidates.
       payers: who is worse off with the recommended calibration than with English.
+      gentler: a calibration to think of instead for the sake of those who pay; None where there is none.
       open_losses: for each measure, of the other languages the one that may lose most against English calibration, as
         far as the interval says; measures by which none may are left out, and languages with nothing to lose.
       cost: of the recommended calibration.
@@ -112,6 +132,7 @@ class Decision:
     payers: tuple[Payment, ...]
     open_losses: tuple[Comparison, ...]
     cost: Cost
+    gentler: Gentler | None = None
 
     @property
     def best(self) -> Candidate:
@@ -215,7 +236,7 @@ class _Contest:
         candidates = (order[0], *(self._beside(best, candidate, language) for candidate in order[1:]))
         english = self._english if self._english in losses else None
         other = None if english == best else english
-        return Decision(
+        decision = Decision(
             setting=self._setting,
             language=language,
             criterion=self._criteria[language],
@@ -228,6 +249,7 @@ class _Contest:
             open_losses=self._open_losses(comparisons, best, language),
             cost=_cost(self._measured, self._cells, best, self._english),
         )
+        return dataclasses.replace(decision, gentler=_gentler(comparisons, decision, self._measured.mixtures))
 
     def _beside(self, best: str, candidate: Candidate, language: str) -> Candidate:
         """Returns a candidate with how it compares with the recommended one."""
@@ -277,6 +299,29 @@ def _payers(
         for found in _of_others(comparisons, setting, calibration, language)
         if found.gain < 0 and found.p_languages < ALPHA
     )
+
+
+def _gentler(
+    comparisons: tuple[Comparison, ...], decision: Decision, mixtures: Mapping[str, Mapping[str, int]]
+) -> Gentler | None:
+    """Returns the gentlest that has the language in its text, if one is gentle enough, and otherwise of all others."""
+    if not decision.payers:
+        return None
+    measures = [payment.comparison.measure for payment in decision.payers]
+    measure = next((of for of in measures if of.name == PERPLEXITY), measures[0])
+
+    def most(calibration: str) -> Comparison:
+        found = _of_others(comparisons, decision.setting, calibration, decision.language)
+        return min((of for of in found if of.measure == measure), key=lambda of: of.gain)
+
+    of_pick = most(decision.best.calibration)
+    others = {of.calibration: of for of in decision.not_told_apart if of.calibration != decision.english}
+    with_language = [name for name in others if decision.language in mixtures[name]]
+    for names in (with_language, list(others)):
+        gentlest = max((most(name) for name in names), key=lambda of: of.gain, default=None)
+        if gentlest is not None and -gentlest.gain <= _MUCH_LESS * -of_pick.gain:
+            return Gentler(others[gentlest.calibration], measure, gentlest, of_pick)
+    return None
 
 
 def _of_others(

@@ -270,7 +270,23 @@ def _others(measured: Measured, decision: Decision) -> str:
             f"probably worse off (certain after correction over the languages, not over all calibrations): "
             f"{wording.names(likely)}"
         )
-    return told + unknown
+    return told + _gentler(measured, decision) + unknown
+
+
+def _gentler(measured: Measured, decision: Decision) -> str:
+    """Returns which calibration others pay less for, of those that were not told from the recommended one."""
+    gentler = decision.gentler
+    if gentler is None:
+        return ""
+    sizes = [
+        wording.change(gentler.measure, of.difference, unit(measured, gentler.measure, of.language))[0]
+        for of in (gentler.most, gentler.most_of_pick)
+    ]
+    return (
+        f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
+        f"({wording.may_lose(gentler.candidate.may_lose)}), costs others less: {gentler.measure.name} {sizes[0]} at "
+        f"most ({language_of(gentler.most.language).english}) instead of {sizes[1]}"
+    )
 
 
 def payers(measured: Measured, decision: Decision, *, certain: bool) -> list[str]:
@@ -301,7 +317,8 @@ def _cost(decision: Decision) -> str:
     more: list[str] = []
     if cost.text_ratio > 1:
         more.append(f"{cost.text_ratio:.3g} times the calibration text")
-    if cost.peak_ratio is not None and cost.peak_ratio > _AS_MUCH:
+    # Of as much text the peaks differ by what a process did before, not by the language.
+    if more and cost.peak_ratio is not None and cost.peak_ratio > _AS_MUCH:
         more.append(f"{cost.peak_ratio:.1f} times the memory")
     if not more:
         # Without English numbers nothing has said yet what it is compared with.

@@ -8,12 +8,10 @@ over its comparisons, in all settings (Holm). Cases that share text, seeds or th
 a verdict counts them, a language counts once.
 """
 
-import collections
-import itertools
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from jaxprune.studies.answers.carries_over import at_floor, carries_over
+from jaxprune.studies.answers.carries_over import carries_over
 from jaxprune.studies.answers.criterion import alone
 from jaxprune.studies.answers.own_language import (
     Case,
@@ -24,13 +22,16 @@ from jaxprune.studies.answers.own_language import (
     own_against_english,
     own_cases,
 )
+from jaxprune.studies.answers.published_abilities import impaired, shifted
+from jaxprune.studies.answers.published_choices import mixtures_improve, no_best_method
 from jaxprune.studies.answers.verdicts import Finding, verdict_by_chance
-from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison, Difference, compare, corrected
-from jaxprune.studies.numbers.measured import PERPLEXITY, Cell, Measure, Measured, Setting
+from jaxprune.studies.numbers.measured import PERPLEXITY, Cell, Measure, Measured
 from jaxprune.studies.numbers.snr import energy_db, median_token_db, median_token_scores
 from jaxprune.studies.numbers.spreads import spreads_among
+
+_ONE_MODEL = "One model was studied; that takes a study of each."
 
 
 def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) -> tuple[Finding, ...]:
@@ -39,8 +40,13 @@ def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) 
         _lowest_perplexity(measured, comparisons),
         _highest_snr(measured, _english(measured, comparisons)),
         *carries_over(measured, comparisons),
-        _mixtures(comparisons, measured),
-        _methods(measured),
+        impaired(measured),
+        shifted(measured),
+        mixtures_improve(comparisons, measured),
+        no_best_method(measured),
+        Finding(
+            "What holds of small models need not hold of their bigger counterparts.", "cannot be judged", _ONE_MODEL
+        ),
     )
 
 
@@ -159,92 +165,9 @@ def _best_for_itself(claim: str, cases: Sequence[Case], told: Sequence[str], *, 
         )
     chance = statistics.fmean(case.chance for case in cases)
     evidence = ". ".join([counted, *told])
-    return Finding(claim, verdict_by_chance(int(sum(shares) + 1e-9), len(languages), chance), f"{evidence}.")
-
-
-def _mixtures(comparisons: Iterable[Comparison], measured: Measured) -> Finding:
-    claim = "Bilingual and multilingual calibration now and then improves tasks over the target language alone."
-    of_mixtures = [
-        found
-        for found in comparisons
-        if found.against == "target"
-        and found.measure.tasks
-        and not found.measure.is_pooled
-        and len(measured.mixtures[found.calibration]) > 1
-        and found.language in measured.mixtures[found.calibration]
-    ]
-    if not of_mixtures:
-        return Finding(claim, "cannot be judged", "No mixture was measured by tasks beside its languages alone.")
-    kept = [found for found in of_mixtures if at_floor(measured, found) is None]
-    if not kept:
-        where = "Where mixtures were measured by tasks, the models are too near what is scored without one."
-        return Finding(claim, "cannot be judged", where)
-    certain = [found.gain for found in kept if found.p_all < ALPHA]
-    better, worse = sum(gain > 0 for gain in certain), sum(gain < 0 for gain in certain)
-    evidence = (
-        f"Of {wording.count(len(kept), 'comparison')}, {better} are measurably better and {worse} measurably worse "
-        "(Holm over languages and calibrations)"
-    )
-    left_out = [found for found in of_mixtures if found not in kept]
-    if left_out:
-        where = wording.names([*dict.fromkeys(language_of(found.language).english for found in left_out)])
+    if chance ** len(languages) >= ALPHA:
         evidence += (
-            f"; {len(left_out)} more are left out, in {where}, where the models are too near what is scored without one"
+            f". Of so few languages and calibrations all would be best by chance in {chance ** len(languages):.0%} of "
+            "studies"
         )
-    return Finding(claim, "shown" if better else "not shown", f"{evidence}.")
-
-
-def _counted(numbers: collections.Counter[str]) -> str:
-    return wording.names([f"{name} in {number}" for name, number in numbers.most_common()]) or "none"
-
-
-def _methods(measured: Measured) -> Finding:
-    """Counts where one method is measurably better than another at one pattern, calibration, language and measure."""
-    claim = "No pruning method is best throughout."
-    pairs = [
-        (first, second)
-        for first, second in itertools.combinations(measured.cells, 2)
-        if first.pattern == second.pattern and first.method != second.method
-    ]
-    found: dict[tuple[str, ...], tuple[Setting, Setting, float, float]] = {}
-    for measure in measured.measures:
-        if measure.is_pooled:
-            continue
-        for first, second in pairs:
-            cells = measured.cells[first], measured.cells[second]
-            every = [cell.scores for of in cells for cell in of.values()]
-            models = {language: [of.get(language, {}) for of in every] for language in measured.languages}
-            spreads = spreads_among(models, measure)
-            for language, name in itertools.product(measured.languages, cells[0].keys() & cells[1].keys()):
-                shares = [of[name].scores.get(language, {}) for of in cells]
-                difference = compare(shares[0], shares[1], measure, spread=spreads[language])
-                if difference is not None:
-                    gain = difference.value if measure.tasks else -difference.value
-                    key = (str(first), str(second), measure.name, language, name)
-                    found[key] = (first, second, gain, difference.p_value)
-    if not found:
-        return Finding(claim, "cannot be judged", "One method was measured.")
-    p_values = corrected({key: p_value for key, (*_, p_value) in found.items()})
-    wins: dict[str, int] = {}
-    for key, (first, second, gain, _) in found.items():
-        if p_values[key] < ALPHA:
-            winner = (first if gain > 0 else second).method
-            wins[winner] = wins.get(winner, 0) + 1
-    told = [f"{method} in {won}" for method, won in sorted(wins.items(), key=lambda item: -item[1])]
-    ahead = collections.Counter(
-        (first if gain > 0 else second).method for first, second, gain, _ in found.values() if gain
-    )
-    own = collections.Counter(
-        (first if gain > 0 else second).method
-        for (*_, language, name), (first, second, gain, _) in found.items()
-        if gain and language in measured.mixtures[name]
-    )
-    evidence = (
-        f"Measurably better (Holm over all) at one pattern, calibration, language and measure: "
-        f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}, which share models, seeds "
-        f"and text and are not independent. By the numbers alone, without a test: {_counted(ahead)}; where the "
-        f"language is part of the calibration: {_counted(own)}. What each method's picks come to, the answer tells."
-    )
-    if not wins:
-        return Finding(claim, "cannot be judged", evidence)
-    return Finding(claim, "shown" if len(wins) > 1 else "not shown", evidence)
+    return Finding(claim, verdict_by_chance(int(sum(shares) + 1e-9), len(languages), chance), f"{evidence}.")

@@ -1,5 +1,6 @@
 """Files of a study that several processes may read while one writes: whole under their names, or not there."""
 
+import hashlib
 import json
 import math
 import os
@@ -52,6 +53,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays by name, compressed."""
     # The names hold slashes; savez takes names as keywords, among which is "file".
     write_whole(path, lambda file: np.savez_compressed(file, **dict(arrays)))  # pyright: ignore[reportArgumentType]
+
+
+def digest_of(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finite(value: Any) -> Any:

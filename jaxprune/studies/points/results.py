@@ -12,6 +12,7 @@ from jaxprune.checkpoints.json_file import parse_object, read_small
 from jaxprune.errors import RequestError
 from jaxprune.studies.config.study import StudyConfig, load_config
 from jaxprune.studies.points.asked import asked_of, stale
+from jaxprune.studies.points.files import digest_of
 from jaxprune.studies.points.grid import DENSE, all_points
 
 FORMAT = 1
@@ -148,6 +149,9 @@ def read_result(out: Path, name: str, config: StudyConfig) -> PointResult | None
         if not zipfile.is_zipfile(items):
             found = f"{shown / ITEMS_FILE} is no file of arrays, or only the beginning of one"
             return _damaged(name, folder, f"{found}; {_AGAIN}.")
+        # Results of earlier versions do not say which file is theirs.
+        if result.get("items_sha256", digest_of(items)) != digest_of(items):
+            return _damaged(name, folder, f"{shown / ITEMS_FILE} is another than {RESULT_FILE} tells of; {_AGAIN}.")
     old = stale(result, asked_of(config, is_dense=name == DENSE)) if result["status"] == "done" else []
     if old:
         message = "measured as an earlier study file asked, or not at all; run the study again"

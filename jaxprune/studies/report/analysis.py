@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxprune.studies.analyses import ANALYSES, MASKS, NEURONS, SUBSPACES, Stored
+from jaxprune.studies.answers.published_neurons import neuron_findings
 from jaxprune.studies.answers.published_subspaces import subspace_findings
 from jaxprune.studies.answers.verdicts import Finding
 from jaxprune.studies.figures.files import NamedFigure
@@ -22,12 +23,13 @@ from jaxprune.studies.report.table import Table
 class _Words(NamedTuple):
     words: Callable[[Mapping[str, Any]], tuple[str, str]]
     tables: Callable[[Mapping[str, Any]], list[Table]]
+    findings: Callable[[Mapping[str, Any]], tuple[Finding, ...]]
 
 
 _KINDS = {
-    MASKS: _Words(mask_words, mask_tables),
-    SUBSPACES: _Words(subspace_words, lambda result: [subspace_table(result)]),
-    NEURONS: _Words(neuron_words, neuron_tables),
+    MASKS: _Words(mask_words, mask_tables, lambda result: ()),
+    SUBSPACES: _Words(subspace_words, lambda result: [subspace_table(result)], subspace_findings),
+    NEURONS: _Words(neuron_words, neuron_tables, neuron_findings),
 }
 
 
@@ -115,7 +117,7 @@ def _section(of: Told) -> Section:
         notes=tuple(map(str, result["notes"])),
         tables=tuple(words.tables(result)),
         figures=tuple(drawn),
-        findings=subspace_findings(result) if kind == SUBSPACES else (),
+        findings=words.findings(result),
     )
 
 

@@ -102,8 +102,9 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str, str, Any]]:
                 )
                 caption = (
                     f"{setting}: {measure.name} against English calibration ({summary.english}), 95% intervals for "
-                    "other "
-                    "items and other seeds. Filled marks are more than chance after Holm's correction."
+                    "other items and other seeds. Filled marks are more than chance after Holm's correction. Of a "
+                    f"language {_MOST_IN_A_GROUP} calibrations at most: the pick, and what contains the language; the "
+                    "tables have all."
                 )
                 figure = forest_figure(f"{setting}: {measure.name}", groups, label)
                 yield "differences", f"differences-{measure.name}-{setting}", caption, figure
@@ -202,6 +203,8 @@ def _forest(summary: Summary, setting: Setting, measure: Measure) -> dict[str, l
             for one in of_language
             if language in summary.measured.mixtures[one.calibration] or one.calibration == chosen.get(language)
         ]
+        # The pick is among them, however many contain the language.
+        near.sort(key=lambda one: one.calibration != chosen.get(language))
         for one in (near or of_language)[:_MOST_IN_A_GROUP]:
             numbers = (one.difference.value, *one.difference.interval)
             if measure.name == PERPLEXITY:

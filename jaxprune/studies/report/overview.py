@@ -61,8 +61,10 @@ def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) 
 
 
 def _pick(decision: Decision) -> str:
-    pick, better = decision.best.calibration, decision.passed_over_measurably
-    return f"{pick} (but for the targets: {better[0].calibration})" if better else pick
+    pick, better, gentler = decision.best.calibration, decision.passed_over_measurably, decision.gentler
+    told = [f"but for the targets: {better[0].calibration}"] if better else []
+    told += [f"others lose less with {gentler.candidate.calibration}"] if gentler else []
+    return f"{pick} ({'; '.join(told)})" if told else pick
 
 
 def _beside_english(decision: Decision) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxprune.studies.analyses import read_analyses
@@ -91,14 +91,24 @@ def summarise(study: StudyResults) -> Summary:
         by_method=by_method(measured, decisions),
         for_all=for_all(measured, decisions),
         # Of no point at all not even that it cannot be judged.
-        findings=(
-            *(published_findings(measured, comparisons) if measured.cells else ()),
-            *(finding for of in analyses for finding in of.findings),
+        findings=_each_claim_once(
+            [
+                *(published_findings(measured, comparisons) if measured.cells else ()),
+                *(finding for of in analyses for finding in of.findings),
+            ]
         ),
         caveats=(*unread, *caveats(study, measured)),
         state=state(study, measured),
         analyses=analyses,
     )
+
+
+def _each_claim_once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Returns the first finding of each claim: a second analysis of a kind was made for what the first one lacks."""
+    by_claim: dict[str, Finding] = {}
+    for finding in findings:
+        by_claim.setdefault(finding.claim, finding)
+    return tuple(by_claim.values())
 
 
 def as_json(summary: Summary) -> dict[str, Any]:
@@ -251,6 +261,14 @@ def _decision(decision: Decision) -> dict[str, Any]:
             {"language": payment.language, "certain": payment.is_certain, **_comparison(payment.comparison)}
             for payment in decision.payers
         ],
+        "gentler": None
+        if decision.gentler is None
+        else {
+            "calibration": decision.gentler.candidate.calibration,
+            "measure": decision.gentler.measure.name,
+            "most": _comparison(decision.gentler.most),
+            "most_of_pick": _comparison(decision.gentler.most_of_pick),
+        },
         "open_losses": [_comparison(found) for found in decision.open_losses],
         "cost": dataclasses.asdict(decision.cost),
     }

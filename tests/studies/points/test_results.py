@@ -9,7 +9,7 @@ from jaxprune.errors import RequestError
 from jaxprune.studies.config.study import load_config
 from jaxprune.studies.numbers.reading import read_measured
 from jaxprune.studies.points.asked import asked_of
-from jaxprune.studies.points.files import write_arrays, write_json
+from jaxprune.studies.points.files import digest_of, write_arrays, write_json
 from jaxprune.studies.points.grid import all_points
 from jaxprune.studies.points.results import read_study
 from jaxprune.tasks.items import ChoiceItem, content_digest
@@ -173,6 +173,20 @@ def test_a_point_whose_items_are_gone_is_damaged(out, left):
     assert point.status == "damaged"
     assert point.error["message"].startswith(f"points/{name}/items.npz is n")
     assert "run the study again" in point.error["message"]
+
+
+def test_the_items_of_another_point_are_not_taken_for_its_own(out):
+    name = "wanda_0.5_en_seed0"
+    folder = write(out, name, result(name, perplexity={"de": {"nats_per_token": 3.0}}))
+    path = folder / "items.npz"
+    write_arrays(path, {"perplexity/de/nats": np.ones(4)})
+    found = json.loads((folder / "result.json").read_text()) | {"items_sha256": digest_of(path)}
+    (folder / "result.json").write_text(json.dumps(found))
+    assert read_study(out).points[0].status == "done"
+    write_arrays(path, {"perplexity/de/nats": np.zeros(4)})
+    [point] = read_study(out).points
+    assert point.status == "damaged"
+    assert point.error["message"].startswith(f"points/{name}/items.npz is another than result.json tells of; run ")
 
 
 def test_items_of_another_content_under_the_same_ids_are_not_paired(tmp_path):
