@@ -409,6 +409,18 @@ def test_a_calibration_that_cannot_be_drawn_leaves_the_others(world, tmp_path):
     assert ends["wanda_0.5_en=100000_seed0"].startswith("prune: en of files:")
 
 
+def test_what_lies_in_the_way_of_a_point_leaves_the_others(finished, world, tmp_path):
+    out, name = tmp_path / "out", "wanda_0.5_de_seed0"
+    shutil.copytree(finished[0], out)
+    shutil.rmtree(out / "points" / name)
+    (out / "points" / name).touch()
+    shutil.rmtree(out / "dense")
+    ends = run(ask(world, tmp_path / "study.yaml"), out)
+    assert ends["dense"] is None
+    assert ends[name].startswith(f"start: {out / 'points' / name} cannot be made (File exists); remove")
+    assert name in read_study(out).missing
+
+
 def test_damaged_results_and_tokens_are_made_anew(finished, world, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
