@@ -8,8 +8,10 @@ from jaxprune.checkpoints.output import OutputFolder
 from jaxprune.studies.figures.heatmap import can_draw
 from jaxprune.studies.points.results import read_study
 from jaxprune.studies.report.drawing import draw_figures
-from jaxprune.studies.report.page import markdown_report, page
-from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.markdown import markdown_report
+from jaxprune.studies.report.page import page
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.summary_json import as_json
 
 FOLDER = "report"
 PAGE, TABLE, SUMMARY, FIGURES = "index.html", "report.md", "summary.json", "figures"

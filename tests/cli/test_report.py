@@ -11,7 +11,10 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from jaxprune.studies.report.drawing import draw_figures
-from jaxprune.studies.report.page import lead, markdown_report, methods_text, page
+from jaxprune.studies.report.markdown import markdown_report
+from jaxprune.studies.report.method_words import methods_text
+from jaxprune.studies.report.page import page
+from jaxprune.studies.report.parts import lead
 from jaxprune.studies.report.summary import summarise
 from tests.cli.run import run
 from tests.studies.synthetic import Study, Task, Truth, config, share

@@ -19,8 +19,9 @@ from jaxprune.jobs.study import open_study
 from jaxprune.studies.numbers.reading import read_measured
 from jaxprune.studies.points.grid import Shard
 from jaxprune.studies.points.results import read_study
-from jaxprune.studies.report.page import markdown_report
-from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.markdown import markdown_report
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.summary_json import as_json
 from tests.harness.made_tasks import ACC, questions, write_task
 from tests.jobs.test_study import WORDS, Killed, contents, run
 from tests.tiny import write_tiny_checkpoint

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from jaxprune.studies.answers.findings import unit
+from jaxprune.studies.answers.effects import unit
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, Difference, compare, corrected

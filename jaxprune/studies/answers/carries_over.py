@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from jaxprune.studies.answers.findings import in_words, unit
+from jaxprune.studies.answers.effects import in_words, unit
 from jaxprune.studies.answers.own_language import OwnAgainstEnglish, count_certain, own_against_english
 from jaxprune.studies.answers.verdicts import Finding, verdict_of_share
 from jaxprune.studies.language_names import language as language_of

@@ -6,100 +6,20 @@ from collections.abc import Mapping
 
 from jaxprune.evaluation.seed_spread import pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
+from jaxprune.studies.answers.candidates import Candidate
+from jaxprune.studies.answers.costs import Cost, cost_of
 from jaxprune.studies.answers.criterion import (
     Criterion,
-    TargetResult,
     baselines,
     check_targets,
     criterion_for,
     nothing_to_lose,
 )
+from jaxprune.studies.answers.payments import Gentler, Payment, found_in_others, gentler_of, payers_of
 from jaxprune.studies.config.study import StudyConfig
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison, corrected
-from jaxprune.studies.numbers.measured import PERPLEXITY, Cell, Measure, Measured, Setting, Shares
+from jaxprune.studies.numbers.measured import Cell, Measured, Setting, Shares
 from jaxprune.studies.numbers.spreads import spread_of
-
-# What others lose less is worth a word from here on.
-_MUCH_LESS = 0.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A calibration that a language could have.
-
-    Attributes:
-      loss: by the criterion, against the dense model.
-      targets: whether they hold.
-      p_best: p-value of the hypothesis that the recommended calibration does as well by the criterion; one for the
-        recommended calibration itself. Corrected over all pairs of calibrations and all languages of the setting; of a
-        pair with English, over the pairs with English, which is all that is ever said of English.
-      may_lose: how much more than the recommended calibration it may lose by the criterion, as far as the 95% interval
-        of the two says: that none was told from the other does not show that they are equal.
-    """
-
-    calibration: str
-    loss: SeededDifference
-    targets: tuple[TargetResult, ...]
-    p_best: float
-    may_lose: float
-
-    @property
-    def holds_targets(self) -> bool:
-        """Whether no target is missed, and none left open by numbers that others have and this one has not."""
-        return all(result.is_met is not False and not result.without_numbers for result in self.targets)
-
-    @property
-    def misses_for_certain(self) -> bool:
-        """Whether chance does not explain that a target is missed."""
-        return any(result.is_met is False and result.is_certain for result in self.targets)
-
-
-@dataclasses.dataclass(frozen=True)
-class Payment:
-    """Another language that is worse off than under English calibration.
-
-    Attributes:
-      is_certain: whether beyond chance after the correction over all calibrations. Otherwise after that over the
-        languages alone: how many other calibrations were tried must not hide harm.
-    """
-
-    language: str
-    comparison: Comparison
-    is_certain: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Gentler:
-    """A calibration that was not told from the recommended one, and from which other languages lose much less.
-
-    Attributes:
-      measure: by which the most is lost with the recommended one; perplexity, if anybody pays by that.
-      most: what the language that loses most with this calibration loses, beside English.
-      most_of_pick: the same of the recommended one.
-    """
-
-    candidate: Candidate
-    measure: Measure
-    most: Comparison
-    most_of_pick: Comparison
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What a calibration takes, and as a ratio to what English calibration takes; None where it was not measured.
-
-    Of memory, the ratio is of the smallest peak to English calibration's largest, or the other way round, so that what
-    seeds differ by is not told as a cost; one where their ranges meet.
-
-    Of the work, the amount of text is compared, not the seconds: these have compilation in them and whatever else the
-    machine did.
-    """
-
-    seconds: float | None
-    text_ratio: float | None
-    peak_bytes: float | None
-    peak_ratio: float | None
-    model_bytes: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,11 +165,14 @@ class _Contest:
             candidates=candidates,
             against_english=None if other is None else self._difference(language, best, other),
             p_english=None if other is None else _of_pair(self._p_pairs, language, best, other),
-            payers=_payers(comparisons, self._setting, best, language),
+            payers=payers_of(comparisons, self._setting, best, language),
             open_losses=self._open_losses(comparisons, best, language),
-            cost=_cost(self._measured, self._cells, best, self._english),
+            cost=cost_of(self._measured, self._cells, best, self._english),
         )
-        return dataclasses.replace(decision, gentler=_gentler(comparisons, decision, self._measured.mixtures))
+        # English has a story of its own, and gives nobody less than English.
+        others = [of for of in decision.not_told_apart if of.calibration != decision.english]
+        gentler = gentler_of(comparisons, decision.payers, others, self._measured.mixtures, best, language)
+        return dataclasses.replace(decision, gentler=gentler)
 
     def _beside(self, best: str, candidate: Candidate, language: str) -> Candidate:
         """Returns a candidate with how it compares with the recommended one."""
@@ -276,7 +199,7 @@ class _Contest:
         self, comparisons: tuple[Comparison, ...], calibration: str, language: str
     ) -> tuple[Comparison, ...]:
         worst: dict[str, Comparison] = {}
-        for found in _of_others(comparisons, self._setting, calibration, language):
+        for found in found_in_others(comparisons, self._setting, calibration, language):
             name = found.measure.name
             if found.largest_loss > max(0.0, worst[name].largest_loss if name in worst else 0.0):
                 english = self._shares[found.baseline].get(found.language, {})
@@ -289,72 +212,3 @@ class _Contest:
 def _of_pair(p_values: Mapping[Pair, float], language: str, first: str, second: str) -> float:
     found = p_values.get((language, first, second), p_values.get((language, second, first)))
     return 1.0 if found is None else found
-
-
-def _payers(
-    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
-) -> tuple[Payment, ...]:
-    return tuple(
-        Payment(found.language, found, is_certain=bool(found.p_all < ALPHA))
-        for found in _of_others(comparisons, setting, calibration, language)
-        if found.gain < 0 and found.p_languages < ALPHA
-    )
-
-
-def _gentler(
-    comparisons: tuple[Comparison, ...], decision: Decision, mixtures: Mapping[str, Mapping[str, int]]
-) -> Gentler | None:
-    """Returns the gentlest that has the language in its text, if one is gentle enough, and otherwise of all others."""
-    if not decision.payers:
-        return None
-    measures = [payment.comparison.measure for payment in decision.payers]
-    measure = next((of for of in measures if of.name == PERPLEXITY), measures[0])
-
-    def most(calibration: str) -> Comparison:
-        found = _of_others(comparisons, decision.setting, calibration, decision.language)
-        return min((of for of in found if of.measure == measure), key=lambda of: of.gain)
-
-    of_pick = most(decision.best.calibration)
-    others = {of.calibration: of for of in decision.not_told_apart if of.calibration != decision.english}
-    with_language = [name for name in others if decision.language in mixtures[name]]
-    for names in (with_language, list(others)):
-        gentlest = max((most(name) for name in names), key=lambda of: of.gain, default=None)
-        if gentlest is not None and -gentlest.gain <= _MUCH_LESS * -of_pick.gain:
-            return Gentler(others[gentlest.calibration], measure, gentlest, of_pick)
-    return None
-
-
-def _of_others(
-    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
-) -> list[Comparison]:
-    """Returns what a calibration does to other languages, beside English, by each measure alone."""
-    return [
-        found
-        for found in comparisons
-        if (found.setting, found.calibration, found.against) == (setting, calibration, "english")
-        and found.language != language
-        and not found.measure.is_pooled
-    ]
-
-
-def _cost(measured: Measured, cells: Mapping[str, Cell], name: str, english_name: str | None) -> Cost:
-    cell, english = cells[name], cells.get(english_name or "")
-    peak = cell.largest("peak_bytes")
-    sequences = [sum(measured.mixtures[of].values()) for of in (name, english_name or "") if of in measured.mixtures]
-    return Cost(
-        seconds=cell.average("seconds", "prune"),
-        text_ratio=sequences[0] / sequences[1] if english is not None and len(sequences) == 2 else None,
-        peak_bytes=peak,
-        peak_ratio=None if english is None else _ratio_beyond_seeds(cell, english, "peak_bytes"),
-        model_bytes=cell.average("model_bytes"),
-    )
-
-
-def _ratio_beyond_seeds(first: Cell, second: Cell, *path: str) -> float | None:
-    """Returns the ratio that is left of a number where its ranges over seeds are nearest; one where they meet."""
-    (low, high), (low_of_second, high_of_second) = (
-        (min(found, default=0.0), max(found, default=0.0)) for found in (first.every(*path), second.every(*path))
-    )
-    if not low or not low_of_second:
-        return None
-    return low / high_of_second if low > high_of_second else min(1.0, high / low_of_second)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxprune.evaluation.behrens_fisher import Variance, behrens_fisher
 from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.evaluation.seeds import add_variances
-from jaxprune.studies.answers.findings import unit
+from jaxprune.studies.answers.effects import unit
 from jaxprune.studies.answers.verdicts import Finding, verdict_of_share
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, Difference, compare, corrected

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable
 
 from jaxprune.studies.answers.carries_over import at_floor
-from jaxprune.studies.answers.findings import unit
+from jaxprune.studies.answers.effects import unit
 from jaxprune.studies.answers.verdicts import Finding
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording

@@ -2,7 +2,7 @@
 
 from jaxprune.studies.answers.by_method import ByMethod, MethodChoice
 from jaxprune.studies.answers.decision import Decision
-from jaxprune.studies.answers.findings import headline_measures, in_words, unit
+from jaxprune.studies.answers.effects import headline_measures, in_words, unit
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA

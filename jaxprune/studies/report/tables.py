@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxprune.evaluation.seed_spread import Spread
+from jaxprune.studies.answers.effects import unit
 from jaxprune.studies.answers.empty_generations import empty_generations
-from jaxprune.studies.answers.findings import unit
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.estimates import estimate
 from jaxprune.studies.numbers.measured import PERPLEXITY, Measure, Measured, Setting, Shares, number_at

@@ -13,7 +13,8 @@ from jaxprune.studies.answers.published import published_findings
 from jaxprune.studies.numbers import comparisons, wording
 from jaxprune.studies.numbers.comparisons import compare_all
 from jaxprune.studies.numbers.reading import read_measured
-from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.summary_json import as_json
 from tests.studies.synthetic import Study, Task, Truth, config, share
 
 LANGUAGES = ("ar", "de", "en", "sw")

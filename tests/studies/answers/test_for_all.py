@@ -10,8 +10,10 @@ from jaxprune.studies.answers.decision import decide
 from jaxprune.studies.answers.for_all import for_all
 from jaxprune.studies.numbers.comparisons import compare_all
 from jaxprune.studies.numbers.reading import read_measured
-from jaxprune.studies.report.page import criterion_text, markdown_report
-from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.markdown import markdown_report
+from jaxprune.studies.report.method_words import criterion_text
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.summary_json import as_json
 from tests.studies.synthetic import Study, Task, Truth, config, share
 
 LANGUAGES = ("de", "en", "sw")

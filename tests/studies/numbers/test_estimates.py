@@ -7,7 +7,8 @@ import scipy.stats
 from jaxprune.studies.numbers.estimates import estimate
 from jaxprune.studies.numbers.measured import Measure, Scores
 from jaxprune.studies.numbers.spreads import spreads_among
-from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.summary_json import as_json
 from jaxprune.studies.report.tables import tables
 from tests.studies.synthetic import Study, Task, Truth, config
 

@@ -7,8 +7,9 @@ from jaxprune.evaluation.seed_spread import pool_spread
 from jaxprune.studies.numbers.reading import read_measured
 from jaxprune.studies.numbers.snr import energy, median_token, without_interval
 from jaxprune.studies.report.depth_panels import depth_panels
-from jaxprune.studies.report.page import methods_text
-from jaxprune.studies.report.summary import as_json, summarise
+from jaxprune.studies.report.method_words import methods_text
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.summary_json import as_json
 from jaxprune.studies.report.tables import tables
 from tests.evaluation import convolution
 from tests.studies.synthetic import Study, Truth, config
