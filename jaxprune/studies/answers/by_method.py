@@ -10,7 +10,23 @@ from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, corrected
-from jaxprune.studies.numbers.measured import Measured
+from jaxprune.studies.numbers.measured import PERPLEXITY, Measured, Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Pick:
+    """A method in one language, with the calibration that is picked for it there.
+
+    Attributes:
+      calibration: its name; of a method that takes no text, how that is called.
+      loss: by the criterion of the language.
+      decision: what the pick was decided by; None of a method with nothing to choose from.
+    """
+
+    setting: Setting
+    calibration: str
+    loss: float
+    decision: Decision | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,30 +34,36 @@ class MethodChoice:
     """How the methods stand in one language.
 
     Attributes:
-      decisions: one a method, the least loss of its pick first.
+      picks: one a method, the one that loses least first.
       more: how much more the second loses than the first by the criterion.
       p_value: of the hypothesis that both do equally well, corrected over all pairs of methods in all languages (Holm),
         because the two are named for what came out.
+      others_compared: in how many other languages perplexities of the first two are known.
+      others_worse: in how many of these the first has the higher one.
     """
 
-    decisions: tuple[Decision, ...]
+    language: str
+    picks: tuple[Pick, ...]
     more: SeededDifference
     p_value: float
-
-    @property
-    def language(self) -> str:
-        """The language that all of them are for."""
-        return self.decisions[0].language
-
-    @property
-    def is_by_targets(self) -> bool:
-        """Whether a method has a pick only because targets rule out what is measurably better."""
-        return any(of.passed_over_measurably for of in self.decisions)
+    others_compared: int = 0
+    others_worse: int = 0
 
     @property
     def method(self) -> str | None:
         """The method that loses measurably less than the next; None where chance may explain it."""
-        return self.decisions[0].setting.method if self.p_value < ALPHA else None
+        return self.picks[0].setting.method if self.p_value < ALPHA else None
+
+    @property
+    def is_by_targets(self) -> bool:
+        """Whether a method has its pick only because targets rule out what is measurably better."""
+        return any(of.decision is not None and of.decision.passed_over_measurably for of in self.picks)
+
+    @property
+    def holds_alone(self) -> str | None:
+        """The method whose pick alone holds the targets; None where none does, or several do."""
+        holding = [of for of in self.picks if of.decision is not None and of.decision.best.holds_targets]
+        return holding[0].setting.method if len(holding) == 1 else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,26 +75,38 @@ class ByMethod:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """All of them, in the order of the study."""
-        found = {of.setting: of.setting.method for choice in self.choices for of in choice.decisions}
-        return tuple(sorted(set(found.values())))
+        """All of them, by name."""
+        return tuple(sorted({of.setting.method for choice in self.choices for of in choice.picks}))
 
     @property
     def text(self) -> str:
-        """In how many languages which method is measurably better, in a sentence."""
-        where: dict[str, list[str]] = {}
-        for choice in self.choices:
-            if choice.method is not None:
-                decided = ", by what the targets leave" if choice.is_by_targets else ""
-                where.setdefault(choice.method, []).append(f"{language_of(choice.language).english}{decided}")
-        told = [f"{method} in {wording.names(names)}" for method, names in where.items()]
+        """In how many languages which method is measurably better, and what the targets have to do with it."""
+        where = _by_method((of.language, of.method) for of in self.choices)
         open_ = [language_of(of.language).english for of in self.choices if of.method is None]
         number = wording.count(len(self.choices), "language")
-        start = f"Of {wording.names(self.methods)} at {self.pattern}, each with its pick, "
-        if not told:
-            return f"{start}none loses measurably less than the next by the criterion in any of {number}."
-        rest = f"; no difference was found in {wording.names(open_)}" if open_ else ""
-        return f"{start}the one that loses measurably less by the criterion is {wording.names(told)}{rest}."
+        text = f"Of {wording.names(self.methods)} at {self.pattern}, each with its pick, "
+        if where:
+            told = [f"{method} in {wording.names(names)}" for method, names in where.items()]
+            text += f"the one that loses measurably less by the criterion is {wording.names(told)}"
+            text += f"; in {wording.names(open_)} none is for certain." if open_ else "."
+        else:
+            text += f"none loses measurably less than the next by the criterion in any of {number}."
+        certain = [of for of in self.choices if of.method is not None]
+        if compared := sum(of.others_compared for of in certain):
+            worse = sum(of.others_worse for of in certain)
+            text += (
+                f" By the numbers, other languages have a higher perplexity with these picks than with the next ones "
+                f"in {worse} of {compared} cases."
+            )
+        by_targets = [language_of(of.language).english for of in self.choices if of.is_by_targets]
+        if by_targets:
+            text += f" In {wording.names(by_targets)} the targets rule out what loses measurably less than a pick."
+        if alone := _by_method((of.language, of.holds_alone) for of in self.choices):
+            text += "".join(
+                f" In {wording.names(names)} the pick of {method} alone holds the targets."
+                for method, names in alone.items()
+            )
+        return text
 
 
 def by_method(measured: Measured, decisions: Iterable[Decision]) -> tuple[ByMethod, ...]:
@@ -84,21 +118,61 @@ def by_method(measured: Measured, decisions: Iterable[Decision]) -> tuple[ByMeth
     return tuple(of for of in found if of.choices)
 
 
+def _by_method(pairs: Iterable[tuple[str, str | None]]) -> dict[str, list[str]]:
+    """Returns the languages, in English, of each method that there is one of."""
+    found: dict[str, list[str]] = {}
+    for language, method in pairs:
+        if method is not None:
+            found.setdefault(method, []).append(language_of(language).english)
+    return found
+
+
 def _choices(measured: Measured, pattern: str, decisions: Mapping[str, Sequence[Decision]]) -> Iterator[MethodChoice]:
-    several = {language: of for language, of in decisions.items() if len(of) > 1}
-    spreads = _spreads(measured, pattern, several)
-    ordered = {name: sorted(of, key=lambda one: one.best.loss.value) for name, of in several.items()}
+    spreads = _spreads(measured, pattern, decisions)
+    ordered = {
+        language: sorted(_picks(measured, pattern, of, spreads[language]), key=lambda pick: pick.loss)
+        for language, of in decisions.items()
+    }
     differences = {
         (language, str(first.setting), str(second.setting)): difference
-        for language, of in ordered.items()
-        for first, second in itertools.combinations(of, 2)
-        if (difference := _difference(measured, first, second, spreads[language])) is not None
+        for language, picks in ordered.items()
+        for first, second in itertools.combinations(picks, 2)
+        if (difference := _difference(measured, decisions[language][0], first, second, spreads[language])) is not None
     }
     p_values = corrected({pair: found.p_value for pair, found in differences.items()})
-    for language, of in ordered.items():
-        pair = (language, str(of[0].setting), str(of[1].setting))
-        if pair in differences:
-            yield MethodChoice(tuple(of), differences[pair], p_values[pair])
+    for language, picks in ordered.items():
+        if len(picks) > 1:
+            pair = (language, str(picks[0].setting), str(picks[1].setting))
+            if pair in differences:
+                others = _perplexities_of_others(measured, language, picks[0], picks[1])
+                worse = sum(first > second for first, second in others)
+                yield MethodChoice(language, tuple(picks), differences[pair], p_values[pair], len(others), worse)
+
+
+def _perplexities_of_others(measured: Measured, language: str, first: Pick, second: Pick) -> list[tuple[float, float]]:
+    """Returns nats a token of both in each other language that has them of both."""
+    cells = [measured.cells[of.setting][of.calibration] for of in (first, second)]
+    scores = [
+        [cell.scores.get(other, {}).get(PERPLEXITY) for cell in cells]
+        for other in measured.languages
+        if other != language
+    ]
+    return [(a.mean, b.mean) for a, b in scores if a is not None and b is not None]
+
+
+def _picks(measured: Measured, pattern: str, decisions: Sequence[Decision], spread: Spread | None) -> Iterator[Pick]:
+    """Yields the pick of each method in a language; of one with a single calibration, or without text, that."""
+    for of in decisions:
+        yield Pick(of.setting, of.best.calibration, of.best.loss.value, of)
+    any_, decided = decisions[0], {of.setting for of in decisions}
+    dense = measured.dense[any_.language]
+    for setting, cells in measured.cells.items():
+        if setting.pattern == pattern and setting not in decided and len(cells) == 1:
+            [(name, cell)] = cells.items()
+            shares = cell.scores.get(any_.language, {})
+            loss = any_.criterion.difference(shares, dense, dense, spread=spread)
+            if loss is not None:
+                yield Pick(setting, name, loss.value, None)
 
 
 def _spreads(measured: Measured, pattern: str, decisions: Mapping[str, Sequence[Decision]]) -> dict[str, Spread | None]:
@@ -112,8 +186,9 @@ def _spreads(measured: Measured, pattern: str, decisions: Mapping[str, Sequence[
 
 
 def _difference(
-    measured: Measured, first: Decision, second: Decision, spread: Spread | None
+    measured: Measured, decision: Decision, first: Pick, second: Pick, spread: Spread | None
 ) -> SeededDifference | None:
-    language = first.language
-    more, less = (measured.cells[of.setting][of.best.calibration].scores.get(language, {}) for of in (second, first))
-    return first.criterion.difference(more, less, measured.dense[language], spread=spread)
+    """Returns how much more the second loses; the criterion is of the language, so that any decision has it."""
+    language = decision.language
+    more, less = (measured.cells[of.setting][of.calibration].scores.get(language, {}) for of in (second, first))
+    return decision.criterion.difference(more, less, measured.dense[language], spread=spread)

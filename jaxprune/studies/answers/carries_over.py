@@ -34,9 +34,12 @@ def carries_over(measured: Measured, comparisons: tuple[Comparison, ...]) -> Ite
         of_tasks = own_against_english(comparisons, measured, measure.name)
         both = [one for one in of_tasks if one.case in gains]
         if not both:
-            yield Finding(
-                claim, "cannot be judged", "In no language is the gain in perplexity measurable, and the tasks too."
-            )
+            why = "In no language is the gain in perplexity measurable, and the tasks too."
+            if measured.measure(PERPLEXITY) is None:
+                why = "Perplexity was not measured."
+            elif not any(found.against == "english" for found in comparisons):
+                why = "English calibration was not measured."
+            yield Finding(claim, "cannot be judged", why)
             continue
         left_out = {one.case: why for one in both if (why := _cannot_gain(measured, one))}
         kept = [one for one in both if one.case not in left_out]

@@ -169,9 +169,9 @@ class _Contest:
             open_losses=self._open_losses(comparisons, best, language),
             cost=cost_of(self._measured, self._cells, best, self._english),
         )
-        # English has a story of its own, and gives nobody less than English.
-        others = [of for of in decision.not_told_apart if of.calibration != decision.english]
-        gentler = gentler_of(comparisons, decision.payers, others, self._measured.mixtures, best, language)
+        # Where English does as well, it is the one that nobody pays for.
+        others = [of for of in decision.not_told_apart if language in self._measured.mixtures[of.calibration]]
+        gentler = gentler_of(comparisons, decision.payers, others, language) if decision.beats_english else None
         return dataclasses.replace(decision, gentler=gentler)
 
     def _beside(self, best: str, candidate: Candidate, language: str) -> Candidate:

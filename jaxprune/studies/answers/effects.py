@@ -23,7 +23,7 @@ def headline_measures(measured: Measured) -> list[Measure]:
 
 
 def effect(measured: Measured, decision: Decision, measure: Measure, found: Comparison | None) -> str:
-    """Returns what a calibration does by one measure, that of ``found`` or the recommended one; empty if not measured."""
+    """Returns what a calibration does by a measure, that of ``found`` or the recommended one; empty if not measured."""
     subject = in_words(measure)
     if found is not None:
         factor = unit(measured, measure, decision.language)

@@ -29,7 +29,8 @@ class Answer:
       is_certain: whether more than chance puts it before English.
       headline: what to do.
       effects: what it brings against English: language modelling, then each ability.
-      own: where English is recommended, what the language's own text alone brings against it; else empty.
+      own: what the language's own text alone brings against English, where English is recommended or targets rule out
+        what is measurably better; else empty.
       others: who else pays; empty where English is recommended.
       cost: what it takes beside English.
       targets: whether they hold; empty where there are none.
@@ -89,7 +90,7 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
         is_certain=decision.beats_english,
         headline=_headline(decision),
         effects=tuple(filter(None, effects)),
-        own=_own(measured, decision, here) if is_english else "",
+        own=_own(measured, decision, here),
         others="" if is_english or decision.english is None else others_in_words(measured, decision),
         cost="" if is_english else _cost(decision),
         targets=targets_in_words(best.targets, decision.language),
@@ -192,9 +193,13 @@ def _passed_over(decision: Decision) -> str:
 
 
 def _own(measured: Measured, decision: Decision, against_english: Iterable[Comparison]) -> str:
-    """Returns what the language's own text alone would bring, which whoever serves the language asks first."""
+    """Returns what the language's own text alone would bring, where it is not picked though English or targets are.
+
+    Whoever serves the language asks that first.
+    """
     own = alone(measured, decision.language)
-    if own is None:
+    is_passed_over = any(of.calibration == own for of in decision.passed_over_measurably)
+    if own is None or not (decision.best.calibration == decision.english or is_passed_over):
         return ""
     found = {of.measure.name: of for of in against_english if of.calibration == own}
     effects = [

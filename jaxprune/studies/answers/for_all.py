@@ -54,7 +54,7 @@ class ForAll:
         (best, loss), *_ = self.losses
         good, (language, most) = len(self.good_in), self.worst
         fewer = wording.names([language_of(name).english for name in self.fewer])
-        limits = f" In {fewer} fewer measures count, which makes it another loss." if fewer else ""
+        limits = f" In {fewer} fewer measures count, so that the loss is of another kind." if fewer else ""
         if len(self.fewer) == len(self.languages):
             limits = (
                 " In no language do all measures count, nor the same in each, which makes these losses of different "

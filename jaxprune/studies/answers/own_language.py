@@ -40,11 +40,12 @@ def own_cases(measured: Measured, loss: Callable[[Cell, str], float | None]) -> 
         for language in measured.languages:
             found = {name: value for name, cell in single.items() if (value := loss(cell, language)) is not None}
             own = alone(measured, language)
-            if own not in found or len({next(iter(measured.mixtures[name])) for name in found}) < 2:
+            # Another amount of the language itself is no other language.
+            others = {name: value for name, value in found.items() if language not in measured.mixtures[name]}
+            if own not in found or not others:
                 continue
-            others = {name: value for name, value in found.items() if name != own}
             least = min(others, key=lambda name: others[name])
-            cases.append(Case(setting, language, least, found[own] < others[least], 1 / len(found)))
+            cases.append(Case(setting, language, least, found[own] < others[least], 1 / (1 + len(others))))
     return cases
 
 

@@ -11,13 +11,11 @@ from jaxprune.studies.numbers.measured import Measured
 
 def others_in_words(measured: Measured, decision: Decision) -> str:
     """Returns what becomes of the other languages: who pays, how much, and with what they would pay less."""
-    cell = measured.cells[decision.setting][decision.best.calibration]
     others = [name for name in measured.languages if name != decision.language]
-    broken = [name for name in others if not set(measured.dense[name]) <= set(cell.scores.get(name, {}))]
-    silent = [language_of(name).english for name in broken]
+    silent = silent_languages(measured, decision)
     unknown = f"; without numbers, and so perhaps worse off: {wording.names(silent)}" if silent else ""
     if not decision.payers:
-        if len(broken) == len(others):
+        if len(silent) == len(others):
             return unknown.removeprefix("; ")
         open_ = wording.names([_left_open(measured, found) for found in decision.open_losses])
         by_chance = f" (chance leaves open {open_})" if open_ else ""
@@ -42,11 +40,25 @@ def _gentler(measured: Measured, decision: Decision) -> str:
         wording.change(gentler.measure, of.difference, unit(measured, gentler.measure, of.language))[0]
         for of in (gentler.most, gentler.most_of_pick)
     ]
+    if gentler.most.gain >= 0:
+        return (
+            f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
+            f"({wording.may_lose(gentler.candidate.may_lose)}), by its numbers costs nobody else anything in "
+            f"{gentler.measure.name} (instead of {sizes[1]} in {language_of(gentler.most_of_pick.language).english})"
+        )
     return (
         f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
         f"({wording.may_lose(gentler.candidate.may_lose)}), costs others less: {gentler.measure.name} {sizes[0]} at "
         f"most ({language_of(gentler.most.language).english}) instead of {sizes[1]}"
     )
+
+
+def silent_languages(measured: Measured, decision: Decision) -> list[str]:
+    """Returns the other languages that the recommended calibration gave no numbers of, in English."""
+    cell = measured.cells[decision.setting][decision.best.calibration]
+    others = [name for name in measured.languages if name != decision.language]
+    broken = [name for name in others if not set(measured.dense[name]) <= set(cell.scores.get(name, {}))]
+    return [language_of(name).english for name in broken]
 
 
 def payers(measured: Measured, decision: Decision, *, certain: bool) -> list[str]:

@@ -1,7 +1,7 @@
 """Who pays for a calibration that is picked for one language, and with which one others would pay less."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from jaxprune.studies.answers.candidates import Candidate
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison
@@ -30,7 +30,7 @@ class Gentler:
     """A calibration that was not told from the recommended one, and from which other languages lose much less.
 
     Attributes:
-      measure: by which the most is lost with the recommended one; perplexity, if anybody pays by that.
+      measure: by which others pay for the recommended one.
       most: what the language that loses most with this calibration loses, beside English.
       most_of_pick: the same of the recommended one.
     """
@@ -53,38 +53,37 @@ def payers_of(
 
 
 def gentler_of(
-    comparisons: tuple[Comparison, ...],
-    payers: Sequence[Payment],
-    candidates: Iterable[Candidate],
-    mixtures: Mapping[str, Mapping[str, int]],
-    pick: str,
-    language: str,
+    comparisons: tuple[Comparison, ...], payers: Sequence[Payment], candidates: Iterable[Candidate], language: str
 ) -> Gentler | None:
-    """Returns the gentlest that has the language in its text, if one is gentle enough, and otherwise of all others.
+    """Returns the candidate that others lose least with, if that is much less than with the pick.
+
+    It is judged by perplexity if anybody pays by that for certain, and otherwise by what the surest payer pays by; by
+    no other measure that somebody pays by may others lose more than with the pick.
 
     Args:
       payers: who pays for the pick.
-      candidates: those that were not told from it.
-      mixtures: what is in the text of every calibration.
+      candidates: those that have the language in their text and were not told from the pick.
     """
     if not payers:
         return None
-    measures = [payment.comparison.measure for payment in payers]
-    measure = next((of for of in measures if of.name == PERPLEXITY), measures[0])
-    setting = payers[0].comparison.setting
+    surest = sorted(payers, key=lambda of: (not of.is_certain, of.comparison.measure.name != PERPLEXITY))
+    measure, *others = dict.fromkeys(of.comparison.measure for of in surest)
+    pick = payers[0].comparison
 
-    def most(calibration: str) -> Comparison:
-        found = found_in_others(comparisons, setting, calibration, language)
+    def most(calibration: str, measure: Measure) -> Comparison:
+        found = found_in_others(comparisons, pick.setting, calibration, language)
         return min((of for of in found if of.measure == measure), key=lambda of: of.gain)
 
-    of_pick = most(pick)
-    others = {of.calibration: of for of in candidates}
-    with_language = [name for name in others if language in mixtures[name]]
-    for names in (with_language, list(others)):
-        gentlest = max((most(name) for name in names), key=lambda of: of.gain, default=None)
-        if gentlest is not None and -gentlest.gain <= _MUCH_LESS * -of_pick.gain:
-            return Gentler(others[gentlest.calibration], measure, gentlest, of_pick)
-    return None
+    def is_gentler(name: str) -> bool:
+        return all(most(name, of).gain >= most(pick.calibration, of).gain for of in others)
+
+    by_name = {of.calibration: of for of in candidates}
+    known = [most(name, measure) for name in by_name if is_gentler(name)]
+    gentlest = max(known, key=lambda of: of.gain, default=None)
+    of_pick = most(pick.calibration, measure)
+    if gentlest is None or -gentlest.gain > _MUCH_LESS * -of_pick.gain:
+        return None
+    return Gentler(by_name[gentlest.calibration], measure, gentlest, of_pick)
 
 
 def found_in_others(

@@ -9,7 +9,7 @@ a verdict counts them, a language counts once.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxprune.studies.answers.carries_over import carries_over
 from jaxprune.studies.answers.criterion import alone
@@ -69,6 +69,8 @@ def _lowest_perplexity(measured: Measured, comparisons: tuple[Comparison, ...]) 
             f"over these {len(against)})"
         )
     claim = "Calibrating on the target language gives the lowest perplexity."
+    if measured.measure(PERPLEXITY) is None:
+        return Finding(claim, "cannot be judged", "Perplexity was not measured.")
     return _best_for_itself(claim, own_cases(measured, loss), told)
 
 
@@ -81,6 +83,8 @@ def _highest_snr(measured: Measured, english: str | None) -> Finding:
     claim = "Calibrating on the target language gives the highest signal-to-noise ratio."
     by_energy = own_cases(measured, lambda cell, language: _negative(energy_db(cell, language)))
     by_median = own_cases(measured, lambda cell, language: _negative(median_token_db(cell, language)))
+    if not by_median and not by_energy and not any(_has_ratios(of) for of in measured.cells.values()):
+        return Finding(claim, "cannot be judged", "No signal-to-noise ratio of activations was measured.")
     if not by_median:
         told = ["A few tokens dominate that, and no median over tokens was measured"]
         return _best_for_itself(claim, by_energy, told, by="By the energy of all tokens")
@@ -108,6 +112,10 @@ def _highest_snr(measured: Measured, english: str | None) -> Finding:
             f"{sum(gain < 0 for gain in certain)} measurably lower (by the median token; Holm over these {len(gains)})"
         )
     return _best_for_itself(claim, by_median, told, by="By the median token, mean over blocks")
+
+
+def _has_ratios(cells: Mapping[str, Cell]) -> bool:
+    return any(point.result.get("snr") for cell in cells.values() for point in cell.points.values())
 
 
 def _snr_against_english(

@@ -97,9 +97,9 @@ def shifted(measured: Measured) -> Finding:
     counts = {end: sum(change.end == end for change in changes.values()) for end in ("best", "worst")}
     certain = sum(p_value < ALPHA for p_value in p_values.values())
     evidence = (
-        f"Of {wording.count(total, 'pruning')} by a task each, the best language is another than the dense model's in "
-        f"{counts['best']} and the worst in {counts['worst']}; measurably, in the dense and in the pruned model, in "
-        f"{certain} (Holm over {len(changes)}). Items of different languages are taken as independent."
+        f"Of {wording.count(total, 'pair')} of a pruning and a task, the best language is another than the dense "
+        f"model's in {counts['best']} and the worst in {counts['worst']}; measurably, in the dense and in the pruned model, "
+        f"in {certain} (Holm over {len(changes)}). Items of different languages are taken as independent."
     )
     if certain:
         return Finding(claim, "shown", evidence)

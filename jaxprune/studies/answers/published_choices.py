@@ -46,7 +46,8 @@ def mixtures_improve(comparisons: Iterable[Comparison], measured: Measured) -> F
     if left_out:
         where = wording.names([*dict.fromkeys(language_of(found.language).english for found in left_out)])
         evidence += (
-            f"; {len(left_out)} more are left out, in {where}, where the models are too near what is scored without one"
+            f"; {wording.count(len(left_out), 'other')} left out, in {where}, where the models are too near what is "
+            "scored without one"
         )
     ends = [found.difference.interval[1] * unit(measured, found.measure, found.language) for found in kept]
     open_ = sum(end >= WORTH_HAVING for end in ends)
@@ -85,7 +86,9 @@ def no_best_method(measured: Measured) -> Finding:
                     key = (str(first), str(second), measure.name, language, name)
                     found[key] = (first, second, gain, difference.p_value)
     if not found:
-        return Finding(claim, "cannot be judged", "One method was measured.")
+        several = len({setting.method for setting in measured.cells}) > 1
+        why = "No two methods were measured with one calibration at one pattern." if several else "One was measured."
+        return Finding(claim, "cannot be judged", why)
     p_values = corrected({key: p_value for key, (*_, p_value) in found.items()})
     wins: dict[str, int] = {}
     for key, (first, second, gain, _) in found.items():

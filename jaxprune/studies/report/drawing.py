@@ -229,7 +229,7 @@ def _who_pays(summary: Summary, setting: Setting, measure: Measure) -> Levels | 
         texts.append(line)
     label = "change of perplexity (%)" if measure.name == PERPLEXITY else "difference (points)"
     # Colours are of losses, so that red is worse by either: of points the sign is turned round again.
-    tick = _percent if measure.name == PERPLEXITY else lambda loss: wording.signed(-loss, 0)
+    tick = _percent if measure.name == PERPLEXITY else lambda loss: wording.signed(-loss)
     return Levels(
         names, languages, texts, levels, [None] * len(languages), label, is_centred=True, marked=frozenset(marked),
         tick=tick,

@@ -8,6 +8,7 @@ from jaxprune.studies.answers.criterion import TargetResult, criterion_for
 from jaxprune.studies.answers.target_words import target_text
 from jaxprune.studies.config.evaluation import Evaluation
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import RESAMPLES
 from jaxprune.studies.report.summary import Summary
@@ -26,7 +27,19 @@ def criterion_in_short(summary: Summary) -> str:
     targets = [target_text(TargetResult(target, "", None)) for target in config.decision.targets]
     if targets:
         text += f" Targets: {'; '.join(targets)}. Calibrations that hold them come first."
-    return text
+    return text + _mixtures_in_words(summary)
+
+
+def _mixtures_in_words(summary: Summary) -> str:
+    """Returns what is in calibrations whose names do not say it: “all”: 8 sequences each of ar and de."""
+    told: list[str] = []
+    for name, mixture in summary.measured.mixtures.items():
+        if named(name) != name and mixture:
+            counts = set(mixture.values())
+            languages = [code if len(counts) == 1 else f"{code} {number}" for code, number in mixture.items()]
+            each = f"{wording.count(counts.pop(), 'sequence')} each of " if len(counts) == 1 else "sequences of "
+            told.append(f" {named(name)}: {each}{wording.names(languages)}.")
+    return "".join(told)
 
 
 def criterion_text(summary: Summary) -> str:
@@ -88,8 +101,9 @@ def methods_text(summary: Summary) -> list[str]:
     lines += [
         "Comparisons are paired by item. With several seeds the test adds the errors of items and of seeds up as "
         "Behrens and Fisher have it, each with its own degrees of freedom; what a seed changes in a calibration is "
-        "taken to lie between what its own seeds say and what all calibrations of the setting say together, the nearer "
-        "to these the more alike they are (Smyth, 2004). With one seed of everything it is McNemar\u2019s exact test "
+        "taken to lie between what its own seeds say and what all calibrations of the setting (of both settings, where "
+        "methods are compared) say together, the nearer to these the more alike they are (Smyth, 2004). With one seed "
+        "of everything it is McNemar\u2019s exact test "
         f"for right and wrong answers and a bootstrap otherwise ({RESAMPLES:,} resamples; with fewer than "
         f"{FEWEST_RESAMPLED} items Student\u2019s t). Intervals are 95%, "
         "uncorrected. P-values in words are corrected after Holm over all languages and calibrations, because a "

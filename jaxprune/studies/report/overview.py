@@ -3,6 +3,7 @@
 from jaxprune.studies.answers.by_method import ByMethod, MethodChoice
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.effects import headline_measures, in_words, unit
+from jaxprune.studies.answers.payer_words import silent_languages
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA
@@ -12,6 +13,7 @@ from jaxprune.studies.report.table import NOTHING, Table
 
 TITLE = "In short: the pick, and what it changes against English calibration (in brackets what is not certain)"
 
+WITHOUT_ENGLISH = "In short: the pick"
 METHODS_TITLE = "Loss by the criterion with each method's pick, and how much more the second loses (95% interval)"
 
 
@@ -33,7 +35,7 @@ def overview(summary: Summary, setting: Setting) -> Table:
     ]
     targets = ["targets"] if has_targets else []
     head = ["language", "pick", "beside English", *map(in_words, measures), *targets, "who pays"]
-    return Table(TITLE, head, rows)
+    return Table(WITHOUT_ENGLISH if summary.english is None else TITLE, head, rows)
 
 
 def methods_table(of: ByMethod) -> Table:
@@ -42,7 +44,7 @@ def methods_table(of: ByMethod) -> Table:
         [
             language_of(choice.language).english,
             *(_loss_with(choice, method) for method in of.methods),
-            choice.method or "no difference found",
+            choice.method or "not certain",
             f"{wording.signed(choice.more.value, 2)} ({low} to {high})",
         ]
         for choice in of.choices
@@ -52,8 +54,13 @@ def methods_table(of: ByMethod) -> Table:
 
 
 def _loss_with(choice: MethodChoice, method: str) -> str:
-    found = [of.best for of in choice.decisions if of.setting.method == method]
-    return f"{wording.loss(found[0].loss.value)} with {found[0].calibration}" if found else NOTHING
+    for of in choice.picks:
+        if of.setting.method == method:
+            told = f"{wording.loss(of.loss)} with {of.calibration}" if of.decision else wording.loss(of.loss)
+            notes = ["misses a target"] if of.decision and not of.decision.best.holds_targets else []
+            notes += ["English is not there"] if of.decision and of.decision.english is None else []
+            return f"{told} ({'; '.join(notes)})" if notes else told
+    return NOTHING
 
 
 def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) -> bool:
@@ -92,7 +99,8 @@ def _change(summary: Summary, decision: Decision, measure: Measure) -> str:
 
 
 def _payers(summary: Summary, decision: Decision) -> str:
-    if decision.english is None or decision.best.calibration == decision.english:
+    is_english = decision.best.calibration == decision.english
+    if decision.english is None or is_english or len(summary.measured.languages) == 1:
         return NOTHING
     told: dict[tuple[str, bool], list[str]] = {}
     for payment in decision.payers:
@@ -107,6 +115,8 @@ def _payers(summary: Summary, decision: Decision) -> str:
         f"{name} {', '.join(what)}" if is_certain else f"({name} {', '.join(what)})"
         for (name, is_certain), what in ordered
     ]
+    silent = silent_languages(summary.measured, decision)
+    shown += [f"unknown of {wording.names(silent)}"] if silent else []
     return "; ".join(shown) or "nobody measurably"
 
 

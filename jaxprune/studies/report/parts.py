@@ -41,14 +41,20 @@ def lead(summary: Summary, setting: Setting) -> str:
         why = "gave no numbers" if any(of.is_english_broken for of in decided) else "was not measured"
         return f"English calibration ({summary.english}) {why} here, so nothing is compared with it: {without}."
     rest = f" In {without} English calibration has no numbers to compare with." if without else ""
+    ruled_out = wording.names([language_of(of.language).english for of in decided if of.passed_over_measurably])
+    if ruled_out:
+        rest += f" In {ruled_out} the targets rule out what loses measurably less than the pick."
+    if len(answers) == 1:
+        how = "" if certain else "not "
+        return f"The pick is {how}measurably better than English ({summary.english}) by the criterion.{rest}"
     if not certain:
         return (
-            f"In none of {compared} is another calibration measurably better than English ({summary.english}) by the "
-            f"criterion.{rest}"
+            f"In none of {compared} is the pick measurably better than English ({summary.english}) by the criterion."
+            f"{rest}"
         )
     return (
-        f"In {len(certain)} of {compared} another calibration than English ({summary.english}) is measurably better "
-        f"by the criterion: {where}.{rest}"
+        f"In {len(certain)} of {compared} the pick is measurably better than English ({summary.english}) by the "
+        f"criterion: {where}.{rest}"
     )
 
 

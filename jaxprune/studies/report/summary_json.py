@@ -52,8 +52,8 @@ def as_json(summary: Summary) -> dict[str, Any]:
                 "languages": {
                     choice.language: {
                         "picks": [
-                            {**_of(one.setting), "calibration": one.best.calibration, "loss": one.best.loss.value}
-                            for one in choice.decisions
+                            {**_of(one.setting), "calibration": one.calibration, "loss": one.loss}
+                            for one in choice.picks
                         ],
                         "more": choice.more.value,
                         "interval": list(choice.more.interval),

@@ -48,7 +48,7 @@ def test_a_method_is_named_where_its_pick_loses_measurably_less(tmp_path):
     assert found.methods == ("sparsegpt", "wanda")
     assert found.text == (
         "Of sparsegpt and wanda at 0.5, each with its pick, the one that loses measurably less by the criterion is "
-        "sparsegpt in Arabic and wanda in German; no difference was found in English."
+        "sparsegpt in Arabic and wanda in German; in English none is for certain."
     )
 
 
@@ -65,7 +65,7 @@ def test_p_values_are_corrected_over_languages(tmp_path):
     [found], _ = judge(made, tmp_path / "out")
     raw = {}
     for choice in found.choices:
-        picks = [f"{of.setting.method}_0.5_{of.best.calibration}_seed0" for of in choice.decisions]
+        picks = [f"{of.setting.method}_0.5_{of.calibration}_seed0" for of in choice.picks]
         first, second = (made.arrays[name][f"perplexity/{choice.language}/nats"] for name in picks)
         raw[choice.language] = scipy.stats.ttest_rel(second, first).pvalue
     steps, least = {}, 0.0
@@ -80,9 +80,39 @@ def test_one_method_or_two_patterns_leave_nothing_to_choose(tmp_path):
     assert judge(study(methods=("wanda",), patterns=[0.5, 0.6]), tmp_path / "patterns")[0] == ()
 
 
-def test_picks_that_targets_leave_are_said_to_be_so(tmp_path):
+def test_what_targets_do_to_the_picks_is_told(tmp_path):
     target = {"measure": "perplexity", "other_languages_lose_at_most": 0.01}
     made = study(decision={"targets": [target]})
     shift(made, "sparsegpt", "ar", -0.2)
     [found], _ = judge(made, tmp_path / "out")
-    assert "sparsegpt in Arabic, by what the targets leave" in found.text
+    assert "sparsegpt in Arabic" in found.text
+    assert " In Arabic and German the targets rule out what loses measurably less than a pick." in found.text
+
+
+def test_the_only_pick_that_holds_the_targets_is_named(tmp_path):
+    made = study(decision={"targets": [{"measure": "perplexity", "worse_than_dense_at_most": 1.0}]})
+    shift(made, "sparsegpt", "ar", 0.5)
+    [found], _ = judge(made, tmp_path / "out")
+    assert "wanda in Arabic" in found.text
+    assert found.text.endswith(" In Arabic the pick of wanda alone holds the targets.")
+
+
+def test_a_method_that_takes_no_text_stands_beside_the_others(tmp_path):
+    truth = Truth(nats=lambda mixture, language: 0.3 * (mixture.get(language, 0) > 0), spread=0.002)
+    [found], _ = judge(study(methods=("wanda", "magnitude"), truth=truth), tmp_path / "out")
+    assert found.methods == ("magnitude", "wanda")
+    assert {choice.method for choice in found.choices} == {"wanda"}
+    assert {pick.decision is None for choice in found.choices for pick in choice.picks[1:]} == {True}
+
+
+def test_what_the_better_pick_does_to_others_is_counted(tmp_path):
+    made = study()
+    shift(made, "sparsegpt", "ar", -0.2)
+    # The others lose with SparseGPT; and where they are themselves picked for, Wanda loses less.
+    for language in ("de", "en"):
+        shift(made, "sparsegpt", language, 0.2)
+    [found], _ = judge(made, tmp_path / "out")
+    by_language = {of.language: (of.others_worse, of.others_compared) for of in found.choices}
+    # Arabic's SparseGPT costs German and English; German's and English's Wanda costs Arabic.
+    assert by_language == {"ar": (2, 2), "de": (1, 2), "en": (1, 2)}
+    assert "in 4 of 6 cases." in found.text

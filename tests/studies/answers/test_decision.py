@@ -13,6 +13,7 @@ from jaxprune.studies.answers.published import published_findings
 from jaxprune.studies.numbers import comparisons, wording
 from jaxprune.studies.numbers.comparisons import compare_all
 from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.report.method_words import criterion_in_short
 from jaxprune.studies.report.summary import summarise
 from jaxprune.studies.report.summary_json import as_json
 from tests.studies.synthetic import Study, Task, Truth, config, share
@@ -489,16 +490,50 @@ def test_harm_that_other_calibrations_would_hide_is_told_as_probable(tmp_path):
 
 
 def test_a_mixture_for_which_others_pay_less_is_named(tmp_path):
-    """Its own text and the mixture are alike to German; English pays for the one and not for the other."""
-    made = study()
-    decisions, answers = told(made, tmp_path / "out")
+    """German is as well off with itself as with the mixture, a little better; English pays for the one alone."""
+    truth = Truth(
+        nats=lambda mixture, language: 0.3 * (share(mixture, language) > 0) + 0.001 * (share(mixture, language) == 1),
+        spread=0.002,
+    )
+    decisions, answers = told(study(truth), tmp_path / "out")
+    assert decisions["de"].best.calibration == "de"
     gentler = decisions["de"].gentler
-    if decisions["de"].best.calibration == "de":
-        assert gentler.candidate.calibration == "de+en"
-        assert gentler.most_of_pick.language == "en"
-        assert -gentler.most.gain <= 0.5 * -gentler.most_of_pick.gain
-        assert "; de+en, which by the criterion was not told from it (may lose up to" in answers["de"].others
-        assert "instead of +3" in answers["de"].others
-    # Arabic has no mixture, and nothing else is as good for it.
-    assert decisions["ar"].best.calibration == "ar"
+    assert gentler.candidate.calibration == "de+en"
+    assert gentler.most_of_pick.language == "en"
+    assert -gentler.most.gain <= 0.5 * -gentler.most_of_pick.gain
+    assert "; de+en, which by the criterion was not told from it (may lose up to 0.0" in answers["de"].others
+    assert "instead of +3" in answers["de"].others
+    # Arabic has no mixture.
+    assert decisions["ar"].payers
     assert decisions["ar"].gentler is None
+
+
+def test_what_spares_others_by_one_measure_and_hurts_them_by_another_is_not_named(tmp_path):
+    truth = Truth(
+        nats=lambda mixture, language: 0.3 * (share(mixture, language) > 0) + 0.001 * (share(mixture, language) == 1),
+        points=lambda mixture, language, task: -0.1 * (language == "sw") * ("de" in mixture) * (len(mixture) + 1),
+        spread=0.002,
+    )
+    decisions, _ = told(study(truth, tasks=("exams",)), tmp_path / "out")
+    assert decisions["de"].best.calibration == "de"
+    assert {of.comparison.measure.name for of in decisions["de"].payers} == {"perplexity", "exams"}
+    assert decisions["de"].gentler is None
+
+
+def test_amounts_of_one_language_are_no_other_language(tmp_path):
+    """German in 4, 32 and 64 sequences: what it is compared with is English."""
+    truth = Truth(
+        nats=lambda mixture, language: 0.3 * (mixture.get(language, 0) > 0) - 0.1 * (sum(mixture.values()) > 40)
+    )
+    made = Study(config(("de", "en"), ("en=32", "de=4", "de=32", "de=64"), tasks=(), seeds=(0,)), truth, seed=5)
+    found = published_findings(read_measured(made.read(tmp_path / "out")), ())[0]
+    assert found.evidence.startswith("Best among single languages in 2 of 2 cases (by chance in 0.8)")
+
+
+def test_what_stands_behind_a_name_is_told_with_the_criterion(tmp_path):
+    made = Study(
+        config(("de", "en"), ("en", {"mine": "de=48,en=16"}, {"both": "de,en"}), tasks=(), seeds=(0,)), OWN, seed=5
+    )
+    text = criterion_in_short(summarise(made.read(tmp_path / "out")))
+    assert "\u201cmine\u201d: sequences of de 48 and en 16." in text
+    assert "\u201cboth\u201d: 32 sequences each of de and en." in text

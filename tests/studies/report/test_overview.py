@@ -66,3 +66,26 @@ def test_methods_stand_side_by_side(tmp_path):
     assert table.head == ["language", "sparsegpt", "wanda", "measurably less", "the next loses more"]
     assert [row[0] for row in table.rows] == ["Arabic", "German", "English"]
     assert all(" with " in cell for row in table.rows for cell in row[1:3])
+
+
+def test_of_one_language_nobody_else_can_pay(tmp_path):
+    made = Study(config(("de",), ("en", "de"), tasks=()), OWN, seed=5)
+    assert lines(made, tmp_path / "out")[1]["German"]["who pays"] == "–"
+
+
+def test_who_has_no_numbers_is_unknown_and_not_spared(tmp_path):
+    made = Study(config(LANGUAGES, LANGUAGES, tasks=()), OWN, seed=5)
+    for name, arrays in made.arrays.items():
+        if name.startswith("wanda_0.5_de"):
+            arrays["perplexity/ar/nats"][:] = float("nan")
+    assert lines(made, tmp_path / "out")[1]["German"]["who pays"].endswith("unknown of Arabic")
+
+
+def test_without_english_calibration_nothing_is_compared_with_it(tmp_path):
+    made = Study(config(LANGUAGES, ("ar", "de"), tasks=()), OWN, seed=5)
+    summary = summarise(made.read(tmp_path / "out"))
+    [setting] = summary.measured.cells
+    table = overview(summary, setting)
+    assert table.title == "In short: the pick"
+    assert table.head == ["language", "pick", "beside English", "who pays"]
+    assert {row[2] for row in table.rows} == {"English was not measured"}
