@@ -98,8 +98,8 @@ def shifted(measured: Measured) -> Finding:
     certain = sum(p_value < ALPHA for p_value in p_values.values())
     evidence = (
         f"Of {wording.count(total, 'pair')} of a pruning and a task, the best language is another than the dense "
-        f"model's in {counts['best']} and the worst in {counts['worst']}; measurably, in the dense and the pruned model, "
-        f"in {certain} (Holm over {len(changes)}). Items of different languages are taken as independent."
+        f"model's in {counts['best']} and the worst in {counts['worst']}; measurably, in both models, in "
+        f"{certain} (Holm over {len(changes)}). Items of different languages are taken as independent."
     )
     if certain:
         return Finding(claim, "shown", evidence)

@@ -49,8 +49,8 @@ def test_a_method_is_named_where_its_pick_loses_measurably_less(tmp_path):
     worse = by_language["ar"].others_worse + by_language["de"].others_worse
     assert found.text == (
         "Of sparsegpt and wanda at 0.5, each with its pick, the one that loses measurably less by the criterion is "
-        "sparsegpt in Arabic and wanda in German; in English none is for certain. By the numbers, other languages have a "
-        f"higher perplexity with these picks than with the next ones in {worse} of 4 cases."
+        "sparsegpt in Arabic and wanda in German; in English none is for certain. By the numbers, other languages have "
+        f"a higher perplexity with these picks than with the next ones in {worse} of 4 cases."
     )
 
 
