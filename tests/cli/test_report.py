@@ -165,7 +165,8 @@ def test_json_and_markdown_say_the_same(capsys, monkeypatch, folder, reported):
     assert json.loads(done.out) == json.loads((folder / "report" / "summary.json").read_text()) == reported
     table = (folder / "report" / "report.md").read_text(encoding="utf-8")
     for answer in reported["answers"]:
-        assert answer["text"] in table
+        for line in (answer["headline"], *answer["effects"], answer["others"], answer["doubts"]):
+            assert line in table
     for line in table.splitlines():
         assert not line.startswith("|") or line.endswith("|")
     linked = re.findall(r"\]\((figures/[^)]+)\)", table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jaxprune.studies.answers.findings import Answer
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.method_words import criterion_in_short, criterion_text, methods_text
@@ -33,7 +34,7 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         parts += [plain(of.text) for of in summary.for_all if of.setting == setting]
         if (in_short := overview(summary, setting)).rows:
             parts += [f"{plain(in_short.title)}:", markdown(in_short)]
-        parts += [f"- {plain(given.text)}" for given in summary.answers if given.setting == setting]
+        parts += [_answer(given) for given in summary.answers if given.setting == setting]
     parts.append(plain(criterion_text(summary)))
     if summary.findings:
         parts.append("## What the published study found, and this one")
@@ -70,6 +71,13 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
     for table in tables(summary):
         parts += [f"### {plain(table.title)}", markdown(table)]
     return "\n\n".join(parts) + "\n"
+
+
+def _answer(given: Answer) -> str:
+    """Returns what is said of a language as a list: the headline, and beneath it line by line all else."""
+    language = language_of(given.language).english
+    headline = f"- **{plain(language)}:** {plain(given.headline)}"
+    return "\n".join([headline, *(f"  - {plain(line)}" for line in given.lines)])
 
 
 def _figure(drawn: Drawn) -> str:

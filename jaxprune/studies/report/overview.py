@@ -5,6 +5,7 @@ from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.effects import headline_measures, in_words, unit
 from jaxprune.studies.answers.payer_words import silent_languages
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA
 from jaxprune.studies.numbers.measured import Measure, Setting
@@ -69,8 +70,8 @@ def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) 
 
 def _pick(decision: Decision) -> str:
     pick, better, gentler = decision.best.calibration, decision.passed_over_measurably, decision.gentler
-    told = [f"but for the targets: {better[0].calibration}"] if better else []
-    told += [f"others lose less with {gentler.candidate.calibration}"] if gentler else []
+    told = [f"but for the targets: {named(better[0].calibration)}"] if better else []
+    told += [f"others lose less with {named(gentler.candidate.calibration)}"] if gentler else []
     return f"{pick} ({'; '.join(told)})" if told else pick
 
 
