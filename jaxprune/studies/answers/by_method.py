@@ -91,12 +91,11 @@ class ByMethod:
             text += f"; in {wording.names(open_)} none is for certain." if open_ else "."
         else:
             text += f"none loses measurably less than the next by the criterion in any of {number}."
-        certain = [of for of in self.choices if of.method is not None]
-        if compared := sum(of.others_compared for of in certain):
-            worse = sum(of.others_worse for of in certain)
+        told = [f"in {worse} of {compared} cases with {method}" for method, worse, compared in self._others()]
+        if told:
             text += (
                 f" By the numbers, other languages have a higher perplexity with these picks than with the next ones "
-                f"in {worse} of {compared} cases."
+                f"{wording.names(told)}."
             )
         by_targets = [language_of(of.language).english for of in self.choices if of.is_by_targets]
         if by_targets:
@@ -107,6 +106,13 @@ class ByMethod:
                 for method, names in alone.items()
             )
         return text
+
+    def _others(self) -> Iterator[tuple[str, int, int]]:
+        """Yields each method that is measurably better somewhere, with what its picks there do to other languages."""
+        for method in self.methods:
+            chosen = [of for of in self.choices if of.method == method]
+            if compared := sum(of.others_compared for of in chosen):
+                yield method, sum(of.others_worse for of in chosen), compared
 
 
 def by_method(measured: Measured, decisions: Iterable[Decision]) -> tuple[ByMethod, ...]:

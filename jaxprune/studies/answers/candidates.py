@@ -3,9 +3,7 @@
 import dataclasses
 
 from jaxprune.evaluation.seeds import SeededDifference
-from jaxprune.studies.answers.criterion import (
-    TargetResult,
-)
+from jaxprune.studies.answers.criterion import TargetResult
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,7 +150,7 @@ def read_result(out: Path, name: str, config: StudyConfig) -> PointResult | None
             found = f"{shown / ITEMS_FILE} is no file of arrays, or only the beginning of one"
             return _damaged(name, folder, f"{found}; {_AGAIN}.")
         # Results of earlier versions do not say which file is theirs.
-        if result.get("items_sha256", digest_of(items)) != digest_of(items):
+        if "items_sha256" in result and result["items_sha256"] != digest_of(items):
             return _damaged(name, folder, f"{shown / ITEMS_FILE} is another than {RESULT_FILE} tells of; {_AGAIN}.")
     old = stale(result, asked_of(config, is_dense=name == DENSE)) if result["status"] == "done" else []
     if old:

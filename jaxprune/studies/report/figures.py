@@ -9,7 +9,6 @@ import numpy as np
 from jaxprune.studies.figures.colours import language_colours
 from jaxprune.studies.figures.files import DARK_TEXT, INK, LIGHT_TEXT, PAPER
 
-_MARKS = "osD^vPX*<>hdp8H"
 _GREY = "#808080"
 # Neither a language's nor the page's, and read on either ground.
 _GREYS = ("#4d4d4d", "#9a9a9a", "#c4c4c4")
