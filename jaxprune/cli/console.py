@@ -3,10 +3,9 @@
 import contextlib
 import json
 import logging
-import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import rich.box
@@ -16,6 +15,8 @@ import rich.markup
 import rich.progress
 import rich.table
 import rich.text
+
+from jaxprune.json_values import storable
 
 # Without a terminal there is no width to keep to: a guess at one would cut numbers off.
 _WIDTH_OF_A_FILE = 200
@@ -47,17 +48,7 @@ def log_to_stderr() -> None:
 
 def print_json(result: Any) -> None:
     """Prints exactly one JSON object on standard output; numbers that JSON cannot hold become null."""
-    sys.stdout.write(json.dumps(_without_nan(result), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value
+    sys.stdout.write(json.dumps(storable(result), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 class WorkProgress:

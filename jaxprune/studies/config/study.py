@@ -3,6 +3,7 @@
 Nothing here looks at the machine: a study that was made elsewhere can be read where its texts are not.
 """
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,9 @@ class Mixture(Part):
             return {"name": text.replace(",", "+"), "mixture": text}
         if isinstance(value, dict) and len(value) == 1:
             [(name, mixture)] = value.items()
+            if isinstance(mixture, dict):
+                counts = ",".join(f"{language}={count}" for language, count in mixture.items())
+                raise RequestError(f"should be written as text, {{{name}: {counts!r}}}, and is {reprlib.repr(mixture)}")
             return {"name": name, "mixture": mixture}
         raise RequestError("should be a mixture such as de,en or one name with its mixture, {NAME: de,en}")
 

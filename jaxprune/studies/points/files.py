@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -13,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from jaxprune.disk import no_room, out_of_room
+from jaxprune.json_values import storable
 
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{12}\.new")
 
@@ -45,7 +45,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes an object; numbers that JSON cannot hold (an infinite perplexity) become null."""
-    text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(storable(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
@@ -59,13 +59,3 @@ def digest_of(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxprune.json_values import storable
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.empty_generations import empty_generations
 from jaxprune.studies.answers.findings import Answer
@@ -114,7 +115,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
             ],
         },
     }
-    return _finite(found)
+    return storable(found)
 
 
 def _status(dense: PointResult | None) -> dict[str, Any]:
@@ -238,13 +239,3 @@ def _snr(cells: Mapping[str, Cell], calibration: str, languages: Sequence[str]) 
             if ratio is not None:
                 found.setdefault(language, {})[name] = ratio._asdict()
     return {"weights": cells[calibration].average("snr", "weights", "overall"), "languages": found}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
