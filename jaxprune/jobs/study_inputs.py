@@ -8,7 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +40,8 @@ CALIBRATION_FOLDER = "calibration"
 _POLL_SECONDS = 0.5
 # A claim to draw, or what was being written.
 _LEFT = re.compile(r"\.(.+)\.(?:claim(?:\.\d+)?|npz\.[0-9a-f]{12}\.new)")
+
+T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -89,12 +91,17 @@ def check_inputs(file: Path, config: StudyConfig) -> HarnessTasks | None:
     return open_harness(evaluation.harness, functools.partial(_in_file, file))
 
 
-def _in_file(file: Path, place: str, check: Callable[[], Any]) -> Any:
+def _in_file(file: Path, place: str, check: Callable[[], T]) -> T:
+    return _at(f"{file}: {place}", check)
+
+
+def _at(place: str, do: Callable[[], T]) -> T:
+    """Does something; says of what is wrong where in the study file that is."""
     try:
-        return check()
+        return do()
     except RequestError as error:
         # The messages name options of the command line; in a study file they are keys of the same names.
-        raise RequestError(f"{file}: {place}: {str(error).replace('--', '')}") from None
+        raise RequestError(f"{place}: {str(error).replace('--', '')}") from None
 
 
 class Inputs:
@@ -134,8 +141,8 @@ class Inputs:
         if any(method.needs_text for method in config.methods):
             mixtures = [config.calibration.sequences(mixture) for mixture in config.calibration.mixtures]
             check_languages(self._source, list(dict.fromkeys(language for mix in mixtures for language in mix)))
-        self.perplexity = self._cut(config.evaluation.perplexity)
-        self.snr = self._cut(config.evaluation.snr)
+        self.perplexity = _at("evaluation.perplexity", lambda: self._cut(config.evaluation.perplexity))
+        self.snr = _at("evaluation.snr", lambda: self._cut(config.evaluation.snr))
         self.tasks = self._prepare_tasks()
         self.harness = harness
         self.statistics = FirstBlockStatistics()
@@ -170,8 +177,11 @@ class Inputs:
 
     def _draw(self, path: Path, mixture: Mapping[str, int], seed: int) -> Calibration:
         asked = self.config.calibration
-        drawn = draw_calibration(
-            self._source, self.checkpoint.tokenizer(), mixture, length=asked.length, seed=seed, fill=asked.fill
+        drawn = _at(
+            "calibration",
+            lambda: draw_calibration(
+                self._source, self.checkpoint.tokenizer(), mixture, length=asked.length, seed=seed, fill=asked.fill
+            ),
         )
         arrays = {
             "tokens": drawn.tokens_NT,

@@ -1,6 +1,7 @@
 """Studies of tiny models: what is computed, how often, what failure and interruption leave, and who does what."""
 
 import json
+import re
 import shutil
 import signal
 from collections import Counter
@@ -566,6 +567,24 @@ def test_what_can_be_known_is_checked_before_anything_is_opened(world, tmp_path,
         open_study(file, tmp_path / "out", Shard(1, 1))
     assert f"{file}: {words}" in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", ["perplexity", "snr"])
+def test_too_little_text_to_measure_on_is_told_by_the_keys_of_the_file(world, tmp_path, part):
+    texts = f"files:{world}/texts"
+    asked = {"languages": ["de"], "perplexity": {"texts": texts, "windows": 2, "length": 16}}
+    asked[part] = {"texts": texts, "windows": 10**6, "length": 16}
+    with pytest.raises(RequestError, match=rf"^evaluation\.{part}: .*1000000 windows.*\(windows\)"):
+        run(ask(world, tmp_path / "study.yaml", evaluation=asked), tmp_path / "out")
+
+
+def test_too_little_text_to_calibrate_on_is_told_by_the_keys_of_the_file(world, tmp_path):
+    calibration = {"texts": f"files:{world}/texts", "samples": 10**6, "length": 16, "mixtures": ["de"]}
+    out = tmp_path / "out"
+    run(ask(world, tmp_path / "study.yaml", calibration=calibration, methods=["wanda"], seeds=[0]), out)
+    failed = json.loads((out / "points" / "wanda_0.5_de_seed0" / "result.json").read_text())
+    assert failed["status"] == "failed"
+    assert re.search(r"calibration: .*1000000 sequences.*\(samples\)", failed["error"]["message"])
 
 
 def test_an_unknown_task_is_refused_with_its_place(world, tmp_path):

@@ -65,9 +65,9 @@ def _explain(found: Any, model: type[pydantic.BaseModel]) -> tuple[tuple[str | i
             cause = found["ctx"]["error"]
             return (*place, *getattr(cause, "place", ())), str(cause)
         case "model_type" | "model_attributes_type" | "dict_type":
-            return place, f"should hold keys with values and is {reprlib.repr(found['input'])}"
+            return place, f"should hold keys with values and is {_shown(found['input'])}"
         case "tuple_type":
-            return place, f"should be a list, in brackets, and is {reprlib.repr(found['input'])}"
+            return place, f"should be a list, in brackets, and is {_shown(found['input'])}"
         case "too_short":
             return place, "is empty; give one at least"
         case "invalid_key":
@@ -79,7 +79,12 @@ def _explain(found: Any, model: type[pydantic.BaseModel]) -> tuple[tuple[str | i
             return place, f"is {reprlib.repr(value)}{near}; choose {', '.join(known)}"
     message = found["msg"].removeprefix(_PREFIX)
     message = message[0].lower() + message[1:]
-    return place, f"is {reprlib.repr(found['input'])}, and should be {message}"
+    return place, f"is {_shown(found['input'])}, and should be {message}"
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as the file has it: a key without one is empty there, and None is a word of Python's."""
+    return "empty" if value is None else reprlib.repr(value)
 
 
 def _nearest(word: str, known: Collection[str]) -> str:

@@ -55,7 +55,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
       RequestError: it is missing, not valid YAML (says in which line), or holds no keys.
     """
     try:
-        text = read_small(path, advice="name one that is, or write it").decode("utf-8")
+        text = read_small(path, advice="name one that is, or write it; see configs/ for examples").decode("utf-8")
     except UnicodeDecodeError as error:
         raise RequestError(f"{path} is not UTF-8 ({error}); save it as such.") from error
     try:
@@ -68,6 +68,6 @@ def read_mapping(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise RequestError(f"{path} is not valid YAML ({reason}); correct it.") from error
     if not isinstance(value, dict):
-        found = "nothing" if value is None else type(value).__name__
+        found = "nothing" if value is None else "a list" if isinstance(value, list) else "a single value"
         raise RequestError(f"{path} should hold keys with values and holds {found}; see configs/ for examples.")
     return value

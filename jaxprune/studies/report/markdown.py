@@ -35,7 +35,8 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         if (in_short := overview(summary, setting)).rows:
             parts += [f"{plain(in_short.title)}:", markdown(in_short)]
         parts += [_answer(given) for given in summary.answers if given.setting == setting]
-    parts.append(plain(criterion_text(summary)))
+    if summary.answers:
+        parts.append(plain(criterion_text(summary)))
     if summary.findings:
         parts.append("## What the published study found, and this one")
         parts.append(

@@ -46,7 +46,7 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
             }
             for setting in summary.measured.cells
         ],
-        criterion=criterion_text(summary),
+        criterion=criterion_text(summary) if summary.answers else "",
         findings=summary.findings,
         figures=[
             {

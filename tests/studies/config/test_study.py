@@ -83,6 +83,7 @@ def test_published_parameters_are_no_other_method(tmp_path):
         ("no,", "en,", "calibration.mixtures[1]: en is the same as an earlier one"),
         ("ar=16", '"ar=16,de"', "calibration.mixtures[3]: the mixture 'ar=16,de' is not understood"),
         ("all:", "../all:", "calibration.mixtures[4]: the name '../all' cannot be part of a file's name"),
+        ("mixtures: [", "mixtures: #[", "calibration.mixtures: should be a list, in brackets, and is empty"),
         ('"ar,de,en"}', "{ar: 3, de: 1}}", "calibration.mixtures[4]: should be written as text, {all: 'ar=3,de=1'},"),
         ("[wanda,", "[wnda,", "methods[0].name: there is no method 'wnda' (did you mean wanda?)"),
         ("[wanda,", "[wanda, {name: wanda, combine: sum},", "methods[1]: 'wanda' is there already"),
