@@ -20,6 +20,19 @@ METRICS: dict[Kind, tuple[str, ...]] = {
 }
 """What is measured of each kind of task; all of them from 0 to 1, and the more the better."""
 
+METRIC_MEANINGS = {
+    "acc": "an item is right if its likeliest choice, or of retrieval the nearest of all translations, is its own",
+    "acc_norm": "the choice is the likeliest for its length in characters",
+    "acc_mutual_info": "the choice is the one that the context makes so much likelier than it is without a context",
+    "acc_centred": "the nearest of all translations is the item\u2019s own, once the mean of all vectors of a language "
+    "is taken off each; without that (acc) fewer are found, as languages lie apart",
+    "chrf": "the F-score of character n-grams shared with the reference",
+    "rouge1": "the F-score of words shared with the reference",
+    "rougeL": "the F-score of the longest sequence of words shared with the reference",
+    "exact_match": "the text is the reference",
+}
+"""What each of them is, in words."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ChoiceItem:

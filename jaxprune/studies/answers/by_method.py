@@ -102,7 +102,7 @@ class ByMethod:
             text += f" In {wording.names(by_targets)} the targets rule out what loses measurably less than a pick."
         if alone := _by_method((of.language, of.holds_alone) for of in self.choices):
             text += "".join(
-                f" In {wording.names(names)} the pick of {method} alone holds the targets."
+                f" In {wording.names(names)} the pick of {method} alone holds the targets by its numbers."
                 for method, names in alone.items()
             )
         return text

@@ -4,6 +4,10 @@ import dataclasses
 
 from jaxprune.evaluation.seeds import SeededDifference
 from jaxprune.studies.answers.criterion import TargetResult
+from jaxprune.studies.numbers import wording
+
+# What is 0.01 when it is rounded.
+_SHOWN = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Candidate:
         pair with English, over the pairs with English, which is all that is ever said of English.
       may_lose: how much more than the recommended calibration it may lose by the criterion, as far as the 95% interval
         of the two says: that none was told from the other does not show that they are equal.
+      loses_at_least: how much more it loses at least, by that interval, which is uncorrected; zero where it may lose
+        less.
     """
 
     calibration: str
@@ -25,6 +31,19 @@ class Candidate:
     targets: tuple[TargetResult, ...]
     p_best: float
     may_lose: float
+    loses_at_least: float = 0.0
+
+    @property
+    def is_apart_alone(self) -> bool:
+        """Whether the interval by itself puts it behind the recommended one, by as much as two digits show."""
+        return self.loses_at_least >= _SHOWN
+
+    @property
+    def loses_in_words(self) -> str:
+        """How it stands to the recommended calibration: ``may lose up to 0.03 more``."""
+        if self.is_apart_alone:
+            return f"loses {self.loses_at_least:.2f} to {self.may_lose:.2f} more, not certain after correction"
+        return wording.may_lose(self.may_lose)
 
     @property
     def holds_targets(self) -> bool:

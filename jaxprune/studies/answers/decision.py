@@ -180,7 +180,8 @@ class _Contest:
         difference = self._difference(language, name, best)
         assert difference is not None, "of both there is a loss"
         p_best = _of_pair(self._p_pairs, language, best, name)
-        return dataclasses.replace(candidate, p_best=p_best, may_lose=max(0.0, difference.interval[1]))
+        low, high = (max(0.0, end) for end in difference.interval)
+        return dataclasses.replace(candidate, p_best=p_best, may_lose=high, loses_at_least=low)
 
     def _losses_in(self, language: str) -> dict[str, SeededDifference]:
         dense = self._measured.dense[language]

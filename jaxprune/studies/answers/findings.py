@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
+from jaxprune.studies.answers.candidates import Candidate
 from jaxprune.studies.answers.criterion import alone
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.effects import effect, headline_measures
@@ -125,15 +126,16 @@ def _advice(decision: Decision) -> str:
         if decision.beats_english:
             return f"calibrate on {best}; English ({english}) loses more, and misses a target"
         if decision.is_better_than_english:
+            found = "it" if _english(decision).is_apart_alone else "no difference to it was found, and it"
             return (
-                f"calibrate on {best}; English ({english}) misses a target; by the criterion no difference "
-                f"to it was found, and it {_english_may_lose(decision)}"
+                f"calibrate on {best}; English ({english}) misses a target; by the criterion {found} "
+                f"{_english(decision).loses_in_words}"
             )
         return f"calibrate on {best}; by the criterion English ({english}) loses no more, but misses a target"
     if not decision.beats_english:
         return (
             f"by the criterion {best} is not measurably better than English ({english}); within chance the "
-            f"numbers favour it, and English {_english_may_lose(decision)}"
+            f"numbers favour it, and English {_english(decision).loses_in_words}"
         )
     return f"calibrate on {best}"
 
@@ -158,13 +160,14 @@ def _least(decision: Decision) -> str:
         return f"English ({english})"
     if decision.beats_english:
         return f"{best}, measurably less than with English ({english})"
-    return f"{best}; no difference to English ({english}) was found, which {_english_may_lose(decision)}"
+    if _english(decision).is_apart_alone:
+        return f"{best}; English ({english}) {_english(decision).loses_in_words}"
+    return f"{best}; no difference to English ({english}) was found, which {_english(decision).loses_in_words}"
 
 
-def _english_may_lose(decision: Decision) -> str:
-    """Returns what the interval leaves open where English was not found to be worse."""
+def _english(decision: Decision) -> Candidate:
     [english] = [of for of in decision.candidates if of.calibration == decision.english]
-    return wording.may_lose(english.may_lose)
+    return english
 
 
 def _without_english(decision: Decision) -> str:
@@ -229,10 +232,20 @@ def _cost(decision: Decision) -> str:
 def _doubts(measured: Measured, decision: Decision) -> str:
     told: list[str] = []
     others = [of for of in decision.not_told_apart if of.calibration != decision.english]
-    if others:
-        shown = [f"{named(of.calibration)} ({wording.may_lose(of.may_lose)})" for of in others[:_NAMED]]
-        more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
-        told.append(f"by the criterion no difference was found to {wording.names([*shown, *more])}")
+    alike = [of for of in others if not of.is_apart_alone]
+    apart = [of for of in others if of.is_apart_alone]
+    for start, of_kind, how in (
+        ("by the criterion no difference was found to", alike, lambda of: wording.may_lose(of.may_lose)),
+        (
+            "worse by the criterion, though not for certain after correction over all pairs:",
+            apart,
+            lambda of: f"loses {of.loses_at_least:.2f} to {of.may_lose:.2f} more",
+        ),
+    ):
+        if of_kind:
+            shown = [f"{named(of.calibration)} ({how(of)})" for of in of_kind[:_NAMED]]
+            more = [f"{len(of_kind) - _NAMED} more"] if len(of_kind) > _NAMED else []
+            told.append(f"{start} {wording.names([*shown, *more])}")
     if decision.best.loss.seeds[0] == 1:
         told.append("one seed only, so other calibration text may say otherwise")
     shares = measured.cells[decision.setting][decision.best.calibration].scores[decision.language]

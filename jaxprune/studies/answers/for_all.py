@@ -14,9 +14,12 @@ from jaxprune.evaluation.seed_spread import pool_spread
 from jaxprune.evaluation.seeds import variance_of_difference
 from jaxprune.studies.answers.criterion import Criterion
 from jaxprune.studies.answers.decision import Decision
+from jaxprune.studies.answers.effects import unit
+from jaxprune.studies.answers.payments import Payment, payers_of
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import Comparison
 from jaxprune.studies.numbers.measured import Cell, Measured, Setting
 from jaxprune.studies.numbers.spreads import common_seeds
 
@@ -32,10 +35,14 @@ class ForAll:
       other: what the first is compared with: the English baseline, or the next best.
       less: how much less the first loses on average, with a 95% interval for other items and other seeds of these
         languages; None where not all calibrations have a number of each seed.
-      good_in: languages for which the first is recommended, or was not told from what is.
+      good_in: languages for which the first is recommended, or no difference was found to what is, not even before
+        correction.
       may_lose: how much more it may lose in one of them than what is recommended there, as far as 95% intervals say.
       worst: the language that loses most with it, and how much.
       fewer: languages in which fewer measures count than in others, so that their losses are of another kind.
+      payers: who is worse off with the first than with English calibration.
+      costs: the same in words.
+      held: by calibration, in how many languages it holds the targets; empty where there are none.
     """
 
     setting: Setting
@@ -47,6 +54,9 @@ class ForAll:
     may_lose: float
     worst: tuple[str, float]
     fewer: tuple[str, ...] = ()
+    payers: tuple[Payment, ...] = ()
+    costs: tuple[str, ...] = ()
+    held: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -65,9 +75,27 @@ class ForAll:
             f"One model for all {len(self.languages)} languages: {named(best)} loses least by the criterion on average "
             f"({wording.loss(loss)} against {wording.loss(dict(self.losses)[self.other])} with "
             f"{named(self.other)}{self._how_sure}); in "
-            f"{good} of them it is what is recommended, or was not told apart from that{open_}, and "
-            f"{language_of(language).english} loses most ({wording.loss(most)}).{limits}"
+            f"{good} of them it is what is recommended, or no difference to that was found{open_}, and "
+            f"{language_of(language).english} loses most ({wording.loss(most)}).{limits}{self._others}{self._targets}"
         )
+
+    @property
+    def _others(self) -> str:
+        """Who pays for it beside English calibration."""
+        return f" Worse off than with English calibration: {wording.names(self.costs)}." if self.costs else ""
+
+    @property
+    def _targets(self) -> str:
+        """How often it holds the targets, and which calibration does more often."""
+        if not self.held:
+            return ""
+        (best, _), *others = self.losses
+        of = f"of {len(self.languages)} languages"
+        # The one that loses least comes first.
+        name, loss = max(others, key=lambda pair: self.held[pair[0]])
+        better = f"; {named(name)}, which loses {wording.loss(loss)} on average, in {self.held[name]}"
+        more = better if self.held[name] > self.held[best] else ""
+        return f" By its numbers it holds the targets in {self.held[best]} {of}{more}."
 
     @property
     def _how_sure(self) -> str:
@@ -80,19 +108,26 @@ class ForAll:
         )
 
 
-def for_all(measured: Measured, decisions: Iterable[Decision]) -> tuple[ForAll, ...]:
+def for_all(
+    measured: Measured, decisions: Iterable[Decision], comparisons: tuple[Comparison, ...]
+) -> tuple[ForAll, ...]:
     """Returns an answer for every setting with two languages, and two calibrations that were measured in all.
 
     The languages are those of the study and no sample of others.
+
+    Args:
+      comparisons: all of the study.
     """
     by_setting: dict[Setting, list[Decision]] = {}
     for decision in decisions:
         by_setting.setdefault(decision.setting, []).append(decision)
-    found = [_of_setting(measured, setting, of) for setting, of in by_setting.items() if len(of) > 1]
+    found = [_of_setting(measured, setting, of, comparisons) for setting, of in by_setting.items() if len(of) > 1]
     return tuple(of for of in found if of is not None)
 
 
-def _of_setting(measured: Measured, setting: Setting, decisions: Sequence[Decision]) -> ForAll | None:
+def _of_setting(
+    measured: Measured, setting: Setting, decisions: Sequence[Decision], comparisons: tuple[Comparison, ...]
+) -> ForAll | None:
     losses = {
         decision.language: {candidate.calibration: candidate.loss.value for candidate in decision.candidates}
         for decision in decisions
@@ -112,8 +147,10 @@ def _of_setting(measured: Measured, setting: Setting, decisions: Sequence[Decisi
         of.language: one.may_lose
         for of in decisions
         for one in (of.best, *of.not_told_apart)
-        if one.calibration == best
+        if one.calibration == best and not one.is_apart_alone
     }
+    payers = payers_of(comparisons, setting, best)
+    holding = {(of.language, one.calibration) for of in decisions for one in of.candidates if one.holds_targets}
     return ForAll(
         setting=setting,
         languages=tuple(losses),
@@ -124,7 +161,19 @@ def _of_setting(measured: Measured, setting: Setting, decisions: Sequence[Decisi
         may_lose=max(good.values(), default=0.0),
         worst=(worst, losses[worst][best]),
         fewer=tuple(name for name, measures in counted.items() if measures < set.union(*counted.values())),
+        payers=payers,
+        costs=tuple(_cost_in_words(measured, of) for of in payers),
+        held={name: sum((language, name) in holding for language in losses) for name in ordered}
+        if any(of.best.targets for of in decisions)
+        else {},
     )
+
+
+def _cost_in_words(measured: Measured, payment: Payment) -> str:
+    found = payment.comparison
+    size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
+    doubt = "" if payment.is_certain else ", probably"
+    return f"{language_of(payment.language).english} ({found.measure.name} {size}{doubt})"
 
 
 def _less(

@@ -43,12 +43,12 @@ def _gentler(measured: Measured, decision: Decision) -> str:
     if gentler.most.gain >= 0:
         return (
             f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
-            f"({wording.may_lose(gentler.candidate.may_lose)}), by its numbers costs nobody else anything in "
+            f"({gentler.candidate.loses_in_words}), by its numbers costs nobody else anything in "
             f"{gentler.measure.name} (instead of {sizes[1]} in {language_of(gentler.most_of_pick.language).english})"
         )
     return (
         f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
-        f"({wording.may_lose(gentler.candidate.may_lose)}), costs others less: {gentler.measure.name} {sizes[0]} at "
+        f"({gentler.candidate.loses_in_words}), costs others less: {gentler.measure.name} {sizes[0]} at "
         f"most ({language_of(gentler.most.language).english}) instead of {sizes[1]}"
     )
 

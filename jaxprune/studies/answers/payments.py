@@ -42,9 +42,9 @@ class Gentler:
 
 
 def payers_of(
-    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
+    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str | None = None
 ) -> tuple[Payment, ...]:
-    """Returns who is worse off with a calibration that is picked for ``language``, by each measure alone."""
+    """Returns who is worse off with a calibration, by each measure alone; not the language that it is picked for."""
     return tuple(
         Payment(found.language, found, is_certain=bool(found.p_all < ALPHA))
         for found in found_in_others(comparisons, setting, calibration, language)
@@ -57,8 +57,8 @@ def gentler_of(
 ) -> Gentler | None:
     """Returns the candidate that others lose least with, if that is much less than with the pick.
 
-    It is judged by perplexity if anybody pays by that for certain, and otherwise by what the surest payer pays by; by
-    no other measure that somebody pays by may others lose more than with the pick.
+    It is judged by each measure that somebody pays by, the surest first and perplexity before others as sure, until one
+    is found; by no other of these may others lose more than with the pick.
 
     Args:
       payers: who pays for the pick.
@@ -67,29 +67,31 @@ def gentler_of(
     if not payers:
         return None
     surest = sorted(payers, key=lambda of: (not of.is_certain, of.comparison.measure.name != PERPLEXITY))
-    measure, *others = dict.fromkeys(of.comparison.measure for of in surest)
-    pick = payers[0].comparison
+    measures = dict.fromkeys(of.comparison.measure for of in surest)
+    pick, by_name = payers[0].comparison, {of.calibration: of for of in candidates}
 
     def most(calibration: str, measure: Measure) -> Comparison:
         found = found_in_others(comparisons, pick.setting, calibration, language)
         return min((of for of in found if of.measure == measure), key=lambda of: of.gain)
 
-    def is_gentler(name: str) -> bool:
-        return all(most(name, of).gain >= most(pick.calibration, of).gain for of in others)
-
-    by_name = {of.calibration: of for of in candidates}
-    known = [most(name, measure) for name in by_name if is_gentler(name)]
-    gentlest = max(known, key=lambda of: of.gain, default=None)
-    of_pick = most(pick.calibration, measure)
-    if gentlest is None or -gentlest.gain > _MUCH_LESS * -of_pick.gain:
-        return None
-    return Gentler(by_name[gentlest.calibration], measure, gentlest, of_pick)
+    of_pick = {measure: most(pick.calibration, measure) for measure in measures}
+    for measure in measures:
+        others = [of for of in measures if of != measure]
+        known = [
+            most(name, measure)
+            for name in by_name
+            if all(most(name, other).gain >= of_pick[other].gain for other in others)
+        ]
+        gentlest = max(known, key=lambda of: of.gain, default=None)
+        if gentlest is not None and -gentlest.gain <= _MUCH_LESS * -of_pick[measure].gain:
+            return Gentler(by_name[gentlest.calibration], measure, gentlest, of_pick[measure])
+    return None
 
 
 def found_in_others(
-    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str
+    comparisons: tuple[Comparison, ...], setting: Setting, calibration: str, language: str | None
 ) -> list[Comparison]:
-    """Returns what a calibration does to other languages, beside English, by each measure alone."""
+    """Returns what a calibration does to languages but one, if any, beside English, by each measure alone."""
     return [
         found
         for found in comparisons

@@ -12,6 +12,8 @@ from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import RESAMPLES
 from jaxprune.studies.report.summary import Summary
+from jaxprune.tasks import TASKS
+from jaxprune.tasks.items import METRIC_MEANINGS
 
 
 def criterion_in_short(summary: Summary) -> str:
@@ -93,7 +95,13 @@ def methods_text(summary: Summary) -> list[str]:
     tasks = [m for m in summary.measured.measures if m.tasks and not m.is_pooled]
     if tasks:
         told = [f"{of.name} ({of.ability}; {of.metric}; {_items_text(evaluation, of.name)})" for of in tasks]
-        lines.append(f"Tasks: {wording.names(told)}; the same items for every model.")
+        lines.append(
+            f"Tasks: {wording.names(told)}; the same items for every model. Of a task one metric is told; the results "
+            "of the points have its others, which may say less."
+        )
+        lines += [f"{of.name}: {TASKS[of.name].description}." for of in tasks if of.name in TASKS]
+        metrics = dict.fromkeys(of.metric for of in tasks)
+        lines += [f"{name}: {METRIC_MEANINGS[name]}." for name in metrics if name in METRIC_MEANINGS]
     if evaluation.harness is not None:
         for name, task in evaluation.harness.tasks.items():
             theirs = [f"{of} ({code})" for code, of in task.languages.items()]

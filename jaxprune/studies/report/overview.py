@@ -1,6 +1,7 @@
 """The answer in tables, a line a language: which method, which calibration, what it brings, who pays."""
 
 from jaxprune.studies.answers.by_method import ByMethod, MethodChoice
+from jaxprune.studies.answers.candidates import Candidate
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.effects import headline_measures, in_words, unit
 from jaxprune.studies.answers.payer_words import silent_languages
@@ -15,7 +16,10 @@ from jaxprune.studies.report.table import NOTHING, Table
 TITLE = "In short: the pick, and what it changes against English calibration (in brackets what is not certain)"
 
 WITHOUT_ENGLISH = "In short: the pick"
-METHODS_TITLE = "Loss by the criterion with each method's pick, and how much more the second loses (95% interval)"
+METHODS_TITLE = (
+    "Loss by the criterion with each method's pick, and how much more the second loses (95% interval, uncorrected; "
+    "what is measurable is so after correction over the languages)"
+)
 
 
 def overview(summary: Summary, setting: Setting) -> Table:
@@ -57,11 +61,17 @@ def methods_table(of: ByMethod) -> Table:
 def _loss_with(choice: MethodChoice, method: str) -> str:
     for of in choice.picks:
         if of.setting.method == method:
-            told = f"{wording.loss(of.loss)} with {of.calibration}" if of.decision else wording.loss(of.loss)
-            notes = ["misses a target"] if of.decision and not of.decision.best.holds_targets else []
+            told = f"{wording.loss(of.loss)} with {named(of.calibration)}" if of.decision else wording.loss(of.loss)
+            notes = [_missed(of.decision.best)] if of.decision and not of.decision.best.holds_targets else []
             notes += ["English is not there"] if of.decision and of.decision.english is None else []
             return f"{told} ({'; '.join(notes)})" if notes else told
     return NOTHING
+
+
+def _missed(pick: Candidate) -> str:
+    if pick.misses_for_certain:
+        return "misses a target"
+    return "misses a target by its numbers, not for certain"
 
 
 def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) -> bool:
@@ -82,6 +92,8 @@ def _beside_english(decision: Decision) -> str:
         return "is English"
     if decision.beats_english:
         return "measurably better"
+    if any(of.calibration == decision.english and of.is_apart_alone for of in decision.candidates):
+        return "(better)"
     return "no difference found"
 
 
@@ -122,6 +134,11 @@ def _payers(summary: Summary, decision: Decision) -> str:
 
 
 def _targets(decision: Decision) -> str:
-    met = [result.is_met for result in decision.best.targets]
-    counts = {"held": met.count(True), "missed": met.count(False), "open": met.count(None)}
-    return ", ".join(f"{number} {what}" for what, number in counts.items() if number) or NOTHING
+    told: list[str] = []
+    for what, is_met in (("held", True), ("missed", False)):
+        certain = [result.is_certain for result in decision.best.targets if result.is_met is is_met]
+        sure, unsure = certain.count(True), certain.count(False)
+        told += [f"{sure} {what}"] if sure else []
+        told += [f"({unsure} {what})"] if unsure else []
+    open_ = sum(result.is_met is None for result in decision.best.targets)
+    return ", ".join([*told, f"{open_} open"] if open_ else told) or NOTHING

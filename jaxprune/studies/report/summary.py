@@ -81,7 +81,7 @@ def summarise(study: StudyResults) -> Summary:
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
         by_method=by_method(measured, decisions),
-        for_all=for_all(measured, decisions),
+        for_all=for_all(measured, decisions, comparisons),
         # Of no point at all not even that it cannot be judged.
         findings=_each_claim_once(
             [

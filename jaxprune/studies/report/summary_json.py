@@ -77,6 +77,8 @@ def as_json(summary: Summary) -> dict[str, Any]:
                 "may_lose": of.may_lose,
                 "worst": {"language": of.worst[0], "loss": of.worst[1]},
                 "fewer_measures_in": list(of.fewer),
+                "worse_off": list(of.costs),
+                "holds_targets_in": dict(of.held),
                 "text": of.text,
             }
             for of in summary.for_all
@@ -143,6 +145,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
                 "interval": list(candidate.loss.interval),
                 "p_best": candidate.p_best,
                 "may_lose": candidate.may_lose,
+                "loses_at_least": candidate.loses_at_least,
                 "targets": [
                     {
                         "target": target_text(result),

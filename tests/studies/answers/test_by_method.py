@@ -97,7 +97,7 @@ def test_the_only_pick_that_holds_the_targets_is_named(tmp_path):
     shift(made, "sparsegpt", "ar", 0.5)
     [found], _ = judge(made, tmp_path / "out")
     assert "wanda in Arabic" in found.text
-    assert found.text.endswith(" In Arabic the pick of wanda alone holds the targets.")
+    assert found.text.endswith(" In Arabic the pick of wanda alone holds the targets by its numbers.")
 
 
 def test_a_method_that_takes_no_text_stands_beside_the_others(tmp_path):

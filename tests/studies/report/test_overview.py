@@ -52,6 +52,27 @@ def test_where_targets_decide_a_line_says_what_would_be_picked_without(tmp_path)
     assert of["Arabic"]["targets"] == "1 held"
 
 
+def test_what_is_not_certain_of_targets_and_of_english_stands_in_brackets(tmp_path):
+    held = {"measure": "perplexity", "worse_than_dense_at_most": 9.0}
+    summary = summarise(study(decision={"targets": [held, held | {"worse_than_dense_at_most": 0.0}]}).read(tmp_path))
+    [setting] = summary.measured.cells
+    [arabic] = [of for of in summary.decisions if of.language == "ar"]
+    assert [of.is_met for of in arabic.best.targets] == [True, False]
+
+    def line(certain, **changed):
+        best, *others = arabic.candidates
+        targets = tuple(dataclasses.replace(of, is_certain=certain) for of in best.targets)
+        apart = [dataclasses.replace(of, p_best=1.0, loses_at_least=0.1) for of in others]
+        changed["candidates"] = (dataclasses.replace(best, targets=targets), *apart)
+        one = dataclasses.replace(summary, decisions=(dataclasses.replace(arabic, **changed),))
+        table = overview(one, setting)
+        return dict(zip(table.head, table.rows[0], strict=True))
+
+    assert line(True)["targets"] == "1 held, 1 missed"
+    assert line(False)["targets"] == "(1 held), (1 missed)"
+    assert line(True, p_english=1.0)["beside English"] == "(better)"
+
+
 def test_without_english_numbers_a_line_says_so(tmp_path):
     assert lines(study(), tmp_path / "none", english=None)[1]["German"]["beside English"] == "English was not measured"
     broken = lines(study(), tmp_path / "broken", english=None, is_english_broken=True)[1]["German"]
