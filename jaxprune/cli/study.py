@@ -139,8 +139,11 @@ def _print_results(study: Any, result: Mapping[str, Any]) -> None:
             columns = ["calibrated on", *study.config.evaluation.languages]
             console.out.print(console.table(f"{study.config.title}: {title}", columns, rows))
     lines = [["done", f"{len(result['done'])} of {result['jobs']} points"]]
+    # What all fail by is told once.
+    by_reason: dict[str, list[str]] = {}
     for failure in result["failed"]:
-        lines.append(["failed", f"{failure['id']} at {failure['stage']}: {failure['message']}"])
+        by_reason.setdefault(f"at {failure['stage']}: {failure['message']}", []).append(failure["id"])
+    lines += [["failed", f"{', '.join(names)} {reason}"] for reason, names in by_reason.items()]
     if result["missing"]:
         lines.append(["missing", ", ".join(result["missing"])])
     lines.append(["results", f"{study.out}; jaxprune report {study.out} makes a page of them"])

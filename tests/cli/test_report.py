@@ -153,6 +153,11 @@ def test_what_a_decision_does_not_need_is_folded(folder, reported):
     ]
     # Of tables, the answer in short alone.
     assert unfolded.count("<table") == unfolded.count('<div class="overview">') == 1
+    # On a narrow screen each of its cells stands on a line of its own, behind the name of its column.
+    [shown] = re.findall(r'<div class="overview">.*?</table>', unfolded, re.DOTALL)
+    _, *columns = re.findall(r'<th scope="col">(.*?)</th>', shown)
+    rows = [re.findall(r'<td data-head="(.*?)"', row) for row in re.findall(r"<tr><th scope=.row.*?</tr>", shown)]
+    assert rows == [columns] * text.count("<article")
     [german] = re.findall(r"<h4>German.*?</article>", text, flags=re.DOTALL)
     first, folded = german.split("<details>")
     assert "95% interval" in first

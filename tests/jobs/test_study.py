@@ -407,7 +407,7 @@ def test_a_calibration_that_cannot_be_drawn_leaves_the_others(world, tmp_path):
     file = ask(world, tmp_path / "s.yaml", calibration=calibration, evaluation=evaluation, methods=["wanda"], seeds=[0])
     ends = run(file, tmp_path / "out")
     assert ends["wanda_0.5_de_seed0"] is None
-    assert ends["wanda_0.5_en=100000_seed0"].startswith("prune: en of files:")
+    assert ends["wanda_0.5_en=100000_seed0"].startswith("prune: calibration: en of files:")
 
 
 def test_what_lies_in_the_way_of_a_point_leaves_the_others(finished, world, tmp_path):

@@ -8,6 +8,7 @@ from jaxprune.evaluation.seed_spread import Spread, pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, corrected
 from jaxprune.studies.numbers.measured import PERPLEXITY, Measured, Setting
@@ -55,9 +56,10 @@ class MethodChoice:
         return self.picks[0].setting.method if self.p_value < ALPHA else None
 
     @property
-    def is_by_targets(self) -> bool:
-        """Whether a method has its pick only because targets rule out what is measurably better."""
-        return any(of.decision is not None and of.decision.passed_over_measurably for of in self.picks)
+    def ruled_out(self) -> tuple[str, ...]:
+        """The best calibrations, one a method, that targets alone put behind a pick and that lose measurably less."""
+        better = [of.decision.passed_over_measurably for of in self.picks if of.decision is not None]
+        return tuple(dict.fromkeys(of[0].calibration for of in better if of))
 
     @property
     def holds_alone(self) -> str | None:
@@ -94,10 +96,14 @@ class ByMethod:
         told = [f"in {worse} of {compared} cases with {method}" for method, worse, compared in self._others()]
         if told:
             text += (
-                f" By the numbers, other languages have a higher perplexity with these picks than with the next ones "
-                f"{wording.names(told)}."
+                f" By the numbers, other languages have a higher perplexity with these picks than with "
+                f"those of the method that comes second: {wording.names(told)}."
             )
-        by_targets = [language_of(of.language).english for of in self.choices if of.is_by_targets]
+        by_targets = [
+            f"{language_of(of.language).english} ({wording.names([*map(named, of.ruled_out)])})"
+            for of in self.choices
+            if of.ruled_out
+        ]
         if by_targets:
             text += f" In {wording.names(by_targets)} the targets rule out what loses measurably less than a pick."
         if alone := _by_method((of.language, of.holds_alone) for of in self.choices):

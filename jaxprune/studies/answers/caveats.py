@@ -38,8 +38,12 @@ def _state(study: StudyResults, measured: Measured) -> Iterator[str]:
         )
     bad = [point for point in study.points if point.status != "done"]
     if bad:
-        told = [f"{point.id} ({_reason(point.error)})" for point in bad[:_SHOWN]]
-        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        by_reason: dict[str, list[str]] = {}
+        for point in bad:
+            by_reason.setdefault(_reason(point.error), []).append(point.id)
+        told = [f"{wording.names(_some(names))} ({why})" for why, names in [*by_reason.items()][:_SHOWN]]
+        hidden = sum(len(names) for names in [*by_reason.values()][_SHOWN:])
+        more = f" and {hidden} more" if hidden else ""
         yield (
             f"{wording.count(len(bad), 'point')} of {total} did not come out and "
             f"{'counts' if len(bad) == 1 else 'count'} nowhere: "

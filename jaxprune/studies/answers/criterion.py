@@ -133,6 +133,7 @@ class TargetResult:
       nothing_to_lose: languages that are left out, as what is to be kept is no more than there is without a model, and
         why.
       is_asked: whether the study asks the measure in any of the languages that the target is of.
+      is_by_definition: whether it holds because the calibration is the one that the target compares others with.
     """
 
     target: Target
@@ -142,6 +143,7 @@ class TargetResult:
     without_numbers: tuple[str, ...] = ()
     nothing_to_lose: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_asked: bool = True
+    is_by_definition: bool = False
 
     @property
     def limit(self) -> float:
@@ -218,7 +220,8 @@ def check_targets(
                 is_second_dense=is_of_dense,
             )
         judged = _judge(target, language, losses, measured)
-        results.append(dataclasses.replace(judged, nothing_to_lose=floored, is_asked=is_asked))
+        is_own = not is_of_dense and cells[calibration] is english and judged.is_met is True
+        results.append(dataclasses.replace(judged, nothing_to_lose=floored, is_asked=is_asked, is_by_definition=is_own))
     return tuple(results)
 
 

@@ -106,10 +106,14 @@ def _headline(decision: Decision) -> str:
         return _advice(decision)
     # The targets decide here against what is measurably better, which a person may want to decide anew: English, above
     # all, holds by definition whatever asks that nobody lose against English.
+    targets, without = decision.best.targets, better[0]
+    number = sum(result.is_by_definition for result in targets)
+    which = ", one of which" if number < len(targets) else ", which"
+    by_definition = f"{which} English calibration holds by definition" if number else ""
     return (
-        f"the targets decide: {_advice(decision)}; without them, calibrate on {named(better[0].calibration)}, which "
-        f"loses measurably less by the criterion ({wording.loss(better[0].loss.value)} against "
-        f"{wording.loss(decision.best.loss.value)})"
+        f"the targets decide{by_definition}: {_advice(decision)}; without them, calibrate on "
+        f"{named(without.calibration)}, which loses measurably less by the criterion "
+        f"({wording.loss(without.loss.value)} against {wording.loss(decision.best.loss.value)})"
     )
 
 

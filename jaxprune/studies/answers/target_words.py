@@ -45,6 +45,9 @@ def _join(results: list[TargetResult], language: str) -> str:
     told: list[str] = []
     for result in results:
         assert result.loss is not None
+        if result.is_by_definition:
+            told.append(f"\u201c{target_text(result)}\u201d (by definition: others are compared with it)")
+            continue
         where = "" if result.language == language else f" in {language_of(result.language).english}"
         doubt = "" if result.is_certain else ", which is not certain"
         loses = -result.loss.value if result.target.measure != PERPLEXITY else result.loss.value

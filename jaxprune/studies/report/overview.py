@@ -55,7 +55,7 @@ def methods_table(of: ByMethod) -> Table:
         for choice in of.choices
         for low, high in [[wording.signed(end, 2) for end in choice.more.interval]]
     ]
-    return Table(METHODS_TITLE, ["language", *of.methods, "measurably less", "the next loses more"], rows)
+    return Table(METHODS_TITLE, ["language", *of.methods, "measurably less", "the second loses more"], rows)
 
 
 def _loss_with(choice: MethodChoice, method: str) -> str:

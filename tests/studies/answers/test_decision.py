@@ -315,8 +315,18 @@ def test_staying_with_english_is_not_said_to_be_best_of_all_where_better_was_pas
 
     _, answers = told(study(Truth(nats=nats, spread=0.002), targets=[others(0.1)]), tmp_path / "out")
     assert answers["de"].headline == (
-        "the targets decide: stay with English (en); nothing else that holds the targets is better by the criterion; "
-        "without them, calibrate on de, which loses measurably less by the criterion (0.40 against 0.91)"
+        "the targets decide, which English calibration holds by definition: stay with English (en); nothing else that "
+        "holds the targets is better by the criterion; without them, calibrate on de, which loses measurably less by "
+        "the criterion (0.40 against 0.91)"
+    )
+    assert answers["de"].targets == (
+        "holds the target \u201cother languages lose at most 10% of what English calibration gives them in "
+        "perplexity\u201d (by definition: others are compared with it)"
+    )
+    dense = {"measure": "perplexity", "worse_than_dense_at_most": 9.0}
+    _, answers = told(study(Truth(nats=nats, spread=0.002), targets=[others(0.1), dense]), tmp_path / "dense")
+    assert answers["de"].headline.startswith(
+        "the targets decide, one of which English calibration holds by definition: stay with English (en)"
     )
     assert "de (" in answers["de"].passed_over
 

@@ -96,6 +96,18 @@ def test_without_a_dense_model_calibrations_are_compared_with_one_another_only(t
         assert "what is lost against the best of the column, as nothing counts of the dense model" in page
 
 
+def test_what_many_points_fail_by_is_told_once(tmp_path):
+    made = planted()
+    for name in POINTS[1:4]:
+        made.fail(name, "the disk is full")
+    made.fail(POINTS[4], "cannot reach the hub")
+    found, *_ = written(made, tmp_path)
+    names = (
+        f"{POINTS[1]}, {POINTS[2]} and {POINTS[3]} (prune: the disk is full); {POINTS[4]} (prune: cannot reach the hub)"
+    )
+    assert found["state"][0].endswith(f"did not come out and count nowhere: {names}.")
+
+
 def test_where_every_point_failed_what_was_measured_before_is_shown(tmp_path):
     made = planted()
     for name in POINTS[1:]:

@@ -84,7 +84,7 @@ def test_methods_stand_side_by_side(tmp_path):
     summary = summarise(study(methods=["wanda", "sparsegpt"]).read(tmp_path / "out"))
     [of] = summary.by_method
     table = methods_table(of)
-    assert table.head == ["language", "sparsegpt", "wanda", "measurably less", "the next loses more"]
+    assert table.head == ["language", "sparsegpt", "wanda", "measurably less", "the second loses more"]
     assert [row[0] for row in table.rows] == ["Arabic", "German", "English"]
     assert all(" with " in cell for row in table.rows for cell in row[1:3])
 
