@@ -120,7 +120,7 @@ class Study:
             for language in task.languages or self.config.evaluation.languages:
                 self._answer(arrays, result, task_name, task, language, mixture)
         result |= {"seconds": {"perplexity": 2.0, "tasks": 3.0}, "peak_bytes": 2 * GIB, "model_bytes": GIB}
-        result |= {"versions": {"jaxprune": "0.1.0", "jax": "0.10.2"}, "devices": "2 x cpu"}
+        result |= {"versions": {"jaxprune": "0.1.0", "jax": "0.10.2"}, "devices": ["cpu:0", "cpu:1"]}
         result["finished"] = "2026-11-24T21:00:00+00:00"
         result["asked"] = asked_of(self.config, is_dense=point is None)
         result["missing"] = [

@@ -167,6 +167,7 @@ def _caveats(config: StudyConfig, measured: Measured, study: StudyResults) -> It
     yield from _abilities(measured)
     yield from above_dense(measured)
     yield from _peaks(measured)
+    yield from _devices(study)
     yield (
         "Points share what they have in common: a point that found statistics or a beginning done took less time for "
         "it, and the first of a process compiled for the others: differences between times are of that order, and no "
@@ -187,6 +188,23 @@ def _peaks(measured: Measured) -> Iterator[str]:
         yield (
             f"Peak memory is what the process held on the host {since}; another machine or mesh has another. It is "
             "called a cost only where the least of a calibration's seeds is above the most of English calibration's."
+        )
+
+
+def _devices(study: StudyResults) -> Iterator[str]:
+    by_device: dict[str, list[str]] = {}
+    for point in study.done:
+        if devices := wording.flat(point.result.get("devices")):
+            by_device.setdefault(devices, []).append(point.id)
+    if len(by_device) > 1:
+        told: list[str] = []
+        for device, names in sorted(by_device.items(), key=lambda item: -len(item[1])):
+            told.append(f"{wording.count(len(names), 'result')} on {device}")
+            if len(names) <= _SHOWN:
+                told[-1] += f" ({wording.names(names)})"
+        yield (
+            f"Not all was computed on the same devices: {'; '.join(told)}. Seconds and memory on one are not "
+            "comparable with those on another, and the numbers differ by rounding as well."
         )
 
 

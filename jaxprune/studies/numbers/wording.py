@@ -124,3 +124,10 @@ def seconds(value: float) -> str:
 def size(number_of_bytes: float) -> str:
     """Returns gigabytes, ``1.07 GB``."""
     return f"{number_of_bytes / 1e9:.2f} GB"
+
+
+def flat(value: object) -> str:
+    """Returns what a result has recorded of versions or devices on one line; empty if it has nothing."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")

@@ -1,7 +1,6 @@
 """How a study was measured, and what its criterion is, in words."""
 
 import collections
-from typing import Any
 
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
 from jaxprune.studies.answers.criterion import TargetResult, criterion_for
@@ -125,7 +124,7 @@ def methods_text(summary: Summary) -> list[str]:
         ("devices", "Devices"),
         ("compute_dtype", "Precision of the forward passes"),
     ):
-        told = collections.Counter(text for result in results if (text := _flat(result.get(key))))
+        told = collections.Counter(text for result in results if (text := wording.flat(result.get(key))))
         if told:
             shown = [f"{text} ({wording.count(number, 'result')})" for text, number in told.items()]
             lines.append(f"{what}: {'; '.join(shown)}.")
@@ -137,9 +136,3 @@ def _items_text(evaluation: Evaluation, task: str) -> str:
     how_many = "all items" if limit is None else f"at most {wording.count(limit, 'item')} a language"
     own = evaluation.tasks.only.get(task) if evaluation.tasks else None
     return how_many if own is None else f"{how_many}, in {wording.names([language_of(of).english for of in own])} alone"
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {version}" for name, version in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")

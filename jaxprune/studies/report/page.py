@@ -18,6 +18,7 @@ from jaxprune.studies.report.method_words import criterion_in_short, criterion_t
 from jaxprune.studies.report.overview import methods_table, overview
 from jaxprune.studies.report.parts import NO_FIGURES, NOTHING_DONE, SECTIONS, lacks_figures, lead, points_text
 from jaxprune.studies.report.summary import Summary
+from jaxprune.studies.report.table import NOTHING
 from jaxprune.studies.report.tables import cost_table, tables
 
 
@@ -33,6 +34,7 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         points=points_text(summary),
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         state=summary.state,
+        nothing=NOTHING,
         nothing_done="" if summary.measured.cells else NOTHING_DONE,
         criterion_in_short=criterion_in_short(summary) if summary.answers else "",
         by_method=[{"text": of.text, "table": methods_table(of)} for of in summary.by_method],
