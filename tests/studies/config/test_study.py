@@ -223,6 +223,6 @@ def test_every_study_that_comes_with_the_project_is_sound(path):
 
 def test_all_of_the_studies_are_looked_at():
     assert {path.stem for path in CONFIGS} == {
-        "aya23_35b", "aya23_8b", "gemma3_270m", "gemma3_270m_small", "gemma3_270m_tasks", "japanese", "llama3_70b",
+        "aya23_35b", "aya23_8b", "gemma3_270m", "gemma3_270m_small", "japanese", "llama3_70b",
         "llama3_8b", "quick", "qwen2.5_0.5b", "sample_count",
     }  # fmt: skip
