@@ -31,7 +31,7 @@ def command(
         return
     for line in found["state"]:
         console.err.print(line, markup=False, highlight=False, soft_wrap=True)
-    for of in found["by_method"]:
+    for of in [*found["own_or_mix"], *found["by_method"]]:
         console.out.print(of["text"], markup=False, highlight=False, soft_wrap=True)
     shown = ""
     for answer in found["answers"]:

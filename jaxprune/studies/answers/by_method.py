@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from jaxprune.evaluation.seed_spread import Spread, pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
+from jaxprune.studies.answers.candidates import Candidate
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.language_names import named
@@ -56,10 +57,10 @@ class MethodChoice:
         return self.picks[0].setting.method if self.p_value < ALPHA else None
 
     @property
-    def ruled_out(self) -> tuple[str, ...]:
-        """The best calibrations, one a method, that targets alone put behind a pick and that lose measurably less."""
-        better = [of.decision.passed_over_measurably for of in self.picks if of.decision is not None]
-        return tuple(dict.fromkeys(of[0].calibration for of in better if of))
+    def ruled_out(self) -> tuple[tuple[str, Candidate], ...]:
+        """The best candidate of each method that targets alone put behind its pick, and that loses measurably less."""
+        better = [(of.setting.method, of.decision.passed_over_measurably) for of in self.picks if of.decision]
+        return tuple((method, of[0]) for method, of in better if of)
 
     @property
     def holds_alone(self) -> str | None:
@@ -96,16 +97,17 @@ class ByMethod:
         told = [f"in {worse} of {compared} cases with {method}" for method, worse, compared in self._others()]
         if told:
             text += (
-                f" By the numbers, other languages have a higher perplexity with these picks than with "
-                f"those of the method that comes second: {wording.names(told)}."
+                " What others pay for that, by the numbers: their perplexity is higher than with the pick of the "
+                f"method that comes second {wording.names(told)}."
             )
-        by_targets = [
-            f"{language_of(of.language).english} ({wording.names([*map(named, of.ruled_out)])})"
-            for of in self.choices
-            if of.ruled_out
-        ]
-        if by_targets:
-            text += f" In {wording.names(by_targets)} the targets rule out what loses measurably less than a pick."
+        for of in self.choices:
+            if of.ruled_out:
+                told = [
+                    f"{wording.loss(candidate.loss.value)} with {named(candidate.calibration)} by {method}"
+                    for method, candidate in of.ruled_out
+                ]
+                name = language_of(of.language).english
+                text += f" But for the targets {name} would lose measurably less: {wording.names(told)}."
         if alone := _by_method((of.language, of.holds_alone) for of in self.choices):
             text += "".join(
                 f" In {wording.names(names)} the pick of {method} alone holds the targets by its numbers."

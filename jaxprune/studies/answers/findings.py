@@ -136,9 +136,14 @@ def _advice(decision: Decision) -> str:
                 f"{_english(decision).loses_in_words}"
             )
         return f"calibrate on {best}; by the criterion English ({english}) loses no more, but misses a target"
-    if not decision.beats_english:
+    if not decision.beats_english and _english(decision).is_apart_alone:
         return (
             f"by the criterion {best} is not measurably better than English ({english}); within chance the "
+            f"numbers favour it, and English {_english(decision).loses_in_words}"
+        )
+    if not decision.beats_english:
+        return (
+            f"English ({english}) will do: by the criterion {best} is not measurably better, though within chance the "
             f"numbers favour it, and English {_english(decision).loses_in_words}"
         )
     return f"calibrate on {best}"
@@ -252,7 +257,11 @@ def _doubts(measured: Measured, decision: Decision) -> str:
             told.append(f"{start} {wording.names([*shown, *more])}")
     if decision.best.loss.seeds[0] == 1:
         told.append("one seed only, so other calibration text may say otherwise")
-    shares = measured.cells[decision.setting][decision.best.calibration].scores[decision.language]
+    cells, known = measured.cells[decision.setting], {of.calibration for of in decision.candidates}
+    without = [named(name) for name, cell in cells.items() if cell.points and name not in known]
+    if without:
+        told.append(f"not compared, as numbers that count are missing: {wording.names(without)}")
+    shares = cells[decision.best.calibration].scores[decision.language]
     for source in decision.criterion.weights:
         items = len(shares[source].counts_N)
         if items < FEWEST_RESAMPLED:

@@ -14,7 +14,7 @@ from jaxprune.evaluation.seed_spread import pool_spread
 from jaxprune.evaluation.seeds import variance_of_difference
 from jaxprune.studies.answers.criterion import Criterion
 from jaxprune.studies.answers.decision import Decision
-from jaxprune.studies.answers.effects import unit
+from jaxprune.studies.answers.payer_words import payment_in_words
 from jaxprune.studies.answers.payments import Payment, payers_of
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.language_names import named
@@ -162,18 +162,11 @@ def _of_setting(
         worst=(worst, losses[worst][best]),
         fewer=tuple(name for name, measures in counted.items() if measures < set.union(*counted.values())),
         payers=payers,
-        costs=tuple(_cost_in_words(measured, of) for of in payers),
+        costs=tuple(payment_in_words(measured, of) for of in payers),
         held={name: sum((language, name) in holding for language in losses) for name in ordered}
         if any(of.best.targets for of in decisions)
         else {},
     )
-
-
-def _cost_in_words(measured: Measured, payment: Payment) -> str:
-    found = payment.comparison
-    size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
-    doubt = "" if payment.is_certain else ", probably"
-    return f"{language_of(payment.language).english} ({found.measure.name} {size}{doubt})"
 
 
 def _less(

@@ -2,6 +2,7 @@
 
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.effects import unit
+from jaxprune.studies.answers.payments import Payment
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
@@ -40,16 +41,21 @@ def _gentler(measured: Measured, decision: Decision) -> str:
         wording.change(gentler.measure, of.difference, unit(measured, gentler.measure, of.language))[0]
         for of in (gentler.most, gentler.most_of_pick)
     ]
+    one = gentler.candidate
+    how = one.loses_in_words if one.is_apart_alone else f"was not told from it ({one.loses_in_words})"
+    start = f"; {named(one.calibration)}, which by the criterion {how}"
+    # Who loses most by the measure is named as it is.
+    others = [of for of in gentler.payers if of.comparison != gentler.most]
+    still = f"; still worse off with it: {wording.names([payment_in_words(measured, of) for of in others])}"
+    still = still if others else ""
     if gentler.most.gain >= 0:
         return (
-            f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
-            f"({gentler.candidate.loses_in_words}), by its numbers costs nobody else anything in "
-            f"{gentler.measure.name} (instead of {sizes[1]} in {language_of(gentler.most_of_pick.language).english})"
+            f"{start}, by its numbers costs nobody else anything in {gentler.measure.name} (instead of {sizes[1]} in "
+            f"{language_of(gentler.most_of_pick.language).english}){still}"
         )
     return (
-        f"; {named(gentler.candidate.calibration)}, which by the criterion was not told from it "
-        f"({gentler.candidate.loses_in_words}), costs others less: {gentler.measure.name} {sizes[0]} at "
-        f"most ({language_of(gentler.most.language).english}) instead of {sizes[1]}"
+        f"{start}, costs others less: {gentler.measure.name} {sizes[0]} at most "
+        f"({language_of(gentler.most.language).english}) instead of {sizes[1]}{still}"
     )
 
 
@@ -75,6 +81,14 @@ def payers(measured: Measured, decision: Decision, *, certain: bool) -> list[str
             told = f"{found.measure.name} {size}" + ("" if certain else f", {interval}")
             by_language.setdefault(payment.language, []).append(told)
     return [f"{language_of(name).english} ({', '.join(what)})" for name, what in by_language.items()]
+
+
+def payment_in_words(measured: Measured, payment: Payment) -> str:
+    """Returns ``English (perplexity +14%, probably)``."""
+    found = payment.comparison
+    size, _ = wording.change(found.measure, found.difference, unit(measured, found.measure, payment.language))
+    doubt = "" if payment.is_certain else ", probably"
+    return f"{language_of(payment.language).english} ({found.measure.name} {size}{doubt})"
 
 
 def _left_open(measured: Measured, found: Comparison) -> str:

@@ -33,12 +33,14 @@ class Gentler:
       measure: by which others pay for the recommended one.
       most: what the language that loses most with this calibration loses, beside English.
       most_of_pick: the same of the recommended one.
+      payers: who pays for this calibration.
     """
 
     candidate: Candidate
     measure: Measure
     most: Comparison
     most_of_pick: Comparison
+    payers: tuple[Payment, ...] = ()
 
 
 def payers_of(
@@ -84,7 +86,8 @@ def gentler_of(
         ]
         gentlest = max(known, key=lambda of: of.gain, default=None)
         if gentlest is not None and -gentlest.gain <= _MUCH_LESS * -of_pick[measure].gain:
-            return Gentler(by_name[gentlest.calibration], measure, gentlest, of_pick[measure])
+            still = payers_of(comparisons, pick.setting, gentlest.calibration, language)
+            return Gentler(by_name[gentlest.calibration], measure, gentlest, of_pick[measure], still)
     return None
 
 

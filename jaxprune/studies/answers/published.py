@@ -11,6 +11,7 @@ a verdict counts them, a language counts once.
 import statistics
 from collections.abc import Mapping, Sequence
 
+from jaxprune.studies.answers.by_method import ByMethod
 from jaxprune.studies.answers.carries_over import carries_over
 from jaxprune.studies.answers.criterion import alone
 from jaxprune.studies.answers.own_language import (
@@ -34,8 +35,15 @@ from jaxprune.studies.numbers.spreads import spreads_among
 _ONE_MODEL = "One model was studied; that takes a study of each."
 
 
-def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) -> tuple[Finding, ...]:
-    """Judges the published findings by a study."""
+def published_findings(
+    measured: Measured, comparisons: tuple[Comparison, ...], methods: tuple[ByMethod, ...] = ()
+) -> tuple[Finding, ...]:
+    """Judges the published findings by a study.
+
+    Args:
+      comparisons: all of the study.
+      methods: how methods stand with what is picked for them.
+    """
     return (
         _lowest_perplexity(measured, comparisons),
         _highest_snr(measured, _english(measured, comparisons)),
@@ -43,7 +51,7 @@ def published_findings(measured: Measured, comparisons: tuple[Comparison, ...]) 
         impaired(measured),
         shifted(measured),
         mixtures_improve(comparisons, measured),
-        no_best_method(measured),
+        no_best_method(measured, methods),
         Finding(
             "What holds of small models need not hold of their bigger counterparts.", "cannot be judged", _ONE_MODEL
         ),

@@ -1,12 +1,14 @@
 """What the published study says of abilities: knowledge and reasoning are impaired, languages change places."""
 
 import itertools
+import statistics
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxprune.evaluation.behrens_fisher import Variance, behrens_fisher
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.seed_spread import Spread
 from jaxprune.evaluation.seeds import add_variances
 from jaxprune.studies.answers.effects import unit
@@ -26,10 +28,14 @@ def impaired(measured: Measured) -> Finding:
     """Judges by comparisons with the dense model, in languages where that is above what is scored without a model."""
     claim = "Pruning impairs knowledge and reasoning."
     losses: dict[tuple[str, ...], Difference] = {}
+    pooled: dict[str, list[_Mean]] = {}
     open_ = 0
     for measure in measured.measures:
         if measure.is_pooled or measure.ability not in _IMPAIRED:
             continue
+        for language in measured.languages_of(measure.name):
+            if (mean := _mean_over_prunings(measured, measure, language)) is not None:
+                pooled.setdefault(measure.ability, []).append(mean)
         for setting, cells in measured.cells.items():
             for language, (name, cell) in itertools.product(measured.languages_of(measure.name), cells.items()):
                 dense = measured.dense[language]
@@ -52,13 +58,66 @@ def impaired(measured: Measured) -> Finding:
         sure = sum(losses[key].value < 0 for key in certain.intersection(of))
         told.append(f"{ability} is lower than the dense model's in {lower} of {len(of)}, measurably so in {sure}")
     worse = sum(losses[key].value < 0 for key in certain)
+    means = {ability: _together(of) for ability, of in pooled.items()}
+    p_means = corrected({(ability,): p_value for ability, (*_, p_value) in means.items()})
+    lower_on_average = [of for of, (value, *_) in means.items() if value < 0 and p_means[(of,)] < ALPHA]
+    averages = [
+        f"{ability} {wording.signed(value, 1)} points (95% interval {wording.signed(low, 1)} to "
+        f"{wording.signed(high, 1)}, {wording.p_value(p_means[(ability,)])}{' after Holm' if len(means) > 1 else ''})"
+        for ability, (value, (low, high), _) in means.items()
+    ]
     evidence = (
         f"Of pruned models, calibrations and languages, {'; '.join(told)} (Holm over {len(losses)}); a loss of "
-        f"{WORTH_HAVING} points is left open (95%) in {open_}. They share items and models and are not independent."
+        f"{WORTH_HAVING} points is left open (95%) in {open_}. They share items and models and are not independent. On "
+        f"average over all of these prunings, paired by item: {wording.names(averages)}."
     )
+    if not worse and lower_on_average:
+        return Finding(claim, "partly shown", evidence)
     if not worse and open_:
         return Finding(claim, "cannot be judged", evidence)
     return Finding(claim, verdict_of_share(worse, len(losses)), evidence)
+
+
+class _Mean(NamedTuple):
+    """How much more all pruned models together score than the dense one, in points.
+
+    Attributes:
+      value: mean over models and items.
+      error: standard error of that for other items; the models are taken as they are.
+      freedom: degrees of freedom of the error.
+    """
+
+    value: float
+    error: float
+    freedom: int
+
+
+def _mean_over_prunings(measured: Measured, measure: Measure, language: str) -> _Mean | None:
+    dense = measured.dense[language]
+    if measure.name not in dense or no_room(measured, measure, language, dense):
+        return None
+    every = [cell for cells in measured.cells.values() for cell in cells.values()]
+    pruned = [of for cell in every if (of := cell.scores.get(language, {}).get(measure.name)) is not None]
+    if not pruned:
+        return None
+    # A calibration counts once, whatever its number of seeds.
+    means_N = np.mean([of.totals_SN.mean(axis=0) for of in pruned], axis=0)
+    gains_N = unit(measured, measure, language) * (means_N - dense[measure.name].totals_SN.mean(axis=0))
+    number = len(gains_N)
+    if number < 2:
+        return None
+    return _Mean(float(gains_N.mean()), float(gains_N.std(ddof=1)) / number**0.5, number - 1)
+
+
+def _together(means: list[_Mean]) -> tuple[float, Interval, float]:
+    """Returns the mean over tasks and languages, its 95% interval and its p-value.
+
+    Items of languages may be translations of one another: errors are averaged as if they all went the same way.
+    """
+    value = statistics.fmean(of.value for of in means)
+    error = Variance(statistics.fmean(of.error for of in means) ** 2, min(of.freedom for of in means))
+    interval, p_value = behrens_fisher(value, error, Variance(0.0, float("inf")))
+    return value, interval, p_value
 
 
 class _Change(NamedTuple):

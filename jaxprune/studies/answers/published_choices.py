@@ -4,6 +4,7 @@ import collections
 import itertools
 from collections.abc import Iterable
 
+from jaxprune.studies.answers.by_method import ByMethod
 from jaxprune.studies.answers.carries_over import at_floor
 from jaxprune.studies.answers.effects import unit
 from jaxprune.studies.answers.verdicts import Finding
@@ -61,8 +62,12 @@ def _counted(numbers: collections.Counter[str]) -> str:
     return wording.names([f"{name} in {number}" for name, number in numbers.most_common()]) or "none"
 
 
-def no_best_method(measured: Measured) -> Finding:
-    """Counts where one method is measurably better than another at one pattern, calibration, language and measure."""
+def no_best_method(measured: Measured, methods: Iterable[ByMethod] = ()) -> Finding:
+    """Counts where one method is measurably better than another at one pattern, calibration, language and measure.
+
+    Args:
+      methods: how they stand with their picks; languages count in which no target decides.
+    """
     claim = "No pruning method is best throughout."
     pairs = [
         (first, second)
@@ -95,7 +100,11 @@ def no_best_method(measured: Measured) -> Finding:
         if p_values[key] < ALPHA:
             winner = (first if gain > 0 else second).method
             wins[winner] = wins.get(winner, 0) + 1
-    told = [f"{method} in {won}" for method, won in sorted(wins.items(), key=lambda item: -item[1])]
+    picks = collections.Counter(
+        choice.method for of in methods for choice in of.choices if choice.method and not choice.ruled_out
+    )
+    names = sorted({setting.method for pair in pairs for setting in pair})
+    told = [f"{name} in {wins.get(name, 0)}" for name in sorted(names, key=lambda name: -wins.get(name, 0))]
     ahead = collections.Counter(
         (first if gain > 0 else second).method for first, second, gain, _ in found.values() if gain
     )
@@ -106,13 +115,19 @@ def no_best_method(measured: Measured) -> Finding:
     )
     evidence = (
         f"Measurably better (Holm over all) at one pattern, calibration, language and measure: "
-        f"{wording.names(told) if told else 'none'} of {wording.count(len(found), 'case')}, which share models, seeds "
+        f"{wording.names(told)} of {wording.count(len(found), 'case')}, which share models, seeds "
         f"and text and are not independent. By the numbers alone, without a test: {_counted(ahead)}; where the "
-        f"language is part of the calibration: {_counted(own)}. What each method's picks come to, the answer tells."
+        f"language is part of the calibration: {_counted(own)}."
     )
-    if not wins:
+    if picks:
+        evidence += (
+            " Each with its pick, where no target decides: measurably better by the criterion (Holm over the "
+            f"languages) is {_counted(picks)}, of which the answer tells."
+        )
+    ahead_somewhere = {*wins, *picks}
+    if not ahead_somewhere:
         return Finding(claim, "cannot be judged", evidence)
-    if len(wins) > 1:
+    if len(ahead_somewhere) > 1:
         return Finding(claim, "shown", evidence)
     # One that wins now and then may be best throughout, or not.
     return Finding(claim, "not shown" if sum(wins.values()) == len(found) else "cannot be judged", evidence)

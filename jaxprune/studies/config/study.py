@@ -20,6 +20,7 @@ from jaxprune.studies.config.errors import FieldError, check_known, explain
 from jaxprune.studies.config.evaluation import Evaluation
 from jaxprune.studies.config.parts import NAME, Count, Number, Part, Seed, Word, check_repeated, check_sources
 from jaxprune.studies.config.yaml_file import read_mapping
+from jaxprune.tasks import TASKS
 
 
 class Mixture(Part):
@@ -45,6 +46,8 @@ class Mixture(Part):
             if isinstance(mixture, dict):
                 counts = ",".join(f"{language}={count}" for language, count in mixture.items())
                 raise RequestError(f"should be written as text, {{{name}: {counts!r}}}, and is {reprlib.repr(mixture)}")
+            if isinstance(mixture, int):
+                raise RequestError(f"should be written as text, {name}={mixture}, and is {{{name}: {mixture}}}")
             return {"name": name, "mixture": mixture}
         raise RequestError("should be a mixture such as de,en or one name with its mixture, {NAME: de,en}")
 
@@ -205,14 +208,22 @@ class StudyConfig(Part):
         if self.decision.baselines.english is not None:
             check_known("decision.baselines.english", self.decision.baselines.english, names, what="mixture")
         for measure in self.decision.weights:
-            check_known("decision.weights", measure, self.evaluation.measures, what="measure")
+            self._check_measure("decision.weights", measure)
         if self.decision.weights and not any(self.decision.weights.values()):
             raise FieldError(
                 ("decision", "weights"), "are all 0, so nothing decides; give one measure a weight above 0"
             )
         for index, target in enumerate(self.decision.targets):
             place = f"decision.targets[{index}].measure"
-            check_known(place, target.measure, self.evaluation.measures, what="measure")
+            self._check_measure(place, target.measure)
+
+    def _check_measure(self, place: str, name: str) -> None:
+        measures = self.evaluation.measures
+        if name in TASKS and name not in measures:
+            # It is no misspelling; evaluation may have one.
+            known = ", ".join(measures)
+            raise FieldError((place,), f"{name} is not measured; name it under evaluation.tasks, or one of {known}")
+        check_known(place, name, measures, what="measure")
 
 
 def load_config(path: Path) -> StudyConfig:

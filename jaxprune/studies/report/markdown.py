@@ -7,7 +7,15 @@ from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.method_words import criterion_in_short, criterion_text, methods_text
 from jaxprune.studies.report.overview import methods_table, overview
-from jaxprune.studies.report.parts import NO_FIGURES, NOTHING_DONE, SECTIONS, lacks_figures, lead, points_text
+from jaxprune.studies.report.parts import (
+    NO_FIGURES,
+    NOTHING_DONE,
+    OWN_OR_MIX,
+    SECTIONS,
+    lacks_figures,
+    lead,
+    points_text,
+)
 from jaxprune.studies.report.plain_text import plain, plain_caption
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import markdown
@@ -26,6 +34,8 @@ def markdown_report(summary: Summary, drawn: Sequence[Drawn]) -> str:
         parts.append(NOTHING_DONE)
     if summary.answers:
         parts.append(plain(criterion_in_short(summary)))
+    if summary.own_or_mix:
+        parts += [f"### {OWN_OR_MIX}", *(plain(of.text) for of in summary.own_or_mix)]
     for of in summary.by_method:
         table = methods_table(of)
         parts += ["### Which method", plain(of.text), f"{plain(table.title)}:", markdown(table)]

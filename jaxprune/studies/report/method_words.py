@@ -27,7 +27,10 @@ def criterion_in_short(summary: Summary) -> str:
     )
     targets = [target_text(TargetResult(target, "", None)) for target in config.decision.targets]
     if targets:
-        text += f" Targets: {'; '.join(targets)}. Calibrations that hold them come first."
+        text += (
+            f" Targets: {'; '.join(targets)}. Calibrations that hold them all come first; where none does, the "
+            "criterion alone decides."
+        )
     return text + _mixtures_in_words(summary)
 
 

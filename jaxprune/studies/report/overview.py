@@ -62,7 +62,12 @@ def _loss_with(choice: MethodChoice, method: str) -> str:
     for of in choice.picks:
         if of.setting.method == method:
             told = f"{wording.loss(of.loss)} with {named(of.calibration)}" if of.decision else wording.loss(of.loss)
-            notes = [_missed(of.decision.best)] if of.decision and not of.decision.best.holds_targets else []
+            better = of.decision.passed_over_measurably if of.decision else ()
+            notes = [
+                f"but for the targets {wording.loss(one.loss.value)} with {named(one.calibration)}"
+                for one in better[:1]
+            ]
+            notes += [_missed(of.decision.best)] if of.decision and not of.decision.best.holds_targets else []
             notes += ["English is not there"] if of.decision and of.decision.english is None else []
             return f"{told} ({'; '.join(notes)})" if notes else told
     return NOTHING
@@ -137,8 +142,10 @@ def _targets(decision: Decision) -> str:
     told: list[str] = []
     for what, is_met in (("held", True), ("missed", False)):
         certain = [result.is_certain for result in decision.best.targets if result.is_met is is_met]
-        sure, unsure = certain.count(True), certain.count(False)
-        told += [f"{sure} {what}"] if sure else []
-        told += [f"({unsure} {what})"] if unsure else []
+        if any(certain):
+            unsure = certain.count(False)
+            told.append(f"{len(certain)} {what}" + (f" ({unsure} of them not for certain)" if unsure else ""))
+        elif certain:
+            told.append(f"({len(certain)} {what})")
     open_ = sum(result.is_met is None for result in decision.best.targets)
     return ", ".join([*told, f"{open_} open"] if open_ else told) or NOTHING

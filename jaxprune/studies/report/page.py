@@ -16,7 +16,15 @@ from jaxprune.studies.numbers.measured import PERPLEXITY
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.method_words import criterion_in_short, criterion_text, methods_text
 from jaxprune.studies.report.overview import methods_table, overview
-from jaxprune.studies.report.parts import NO_FIGURES, NOTHING_DONE, SECTIONS, lacks_figures, lead, points_text
+from jaxprune.studies.report.parts import (
+    NO_FIGURES,
+    NOTHING_DONE,
+    OWN_OR_MIX,
+    SECTIONS,
+    lacks_figures,
+    lead,
+    points_text,
+)
 from jaxprune.studies.report.summary import Summary
 from jaxprune.studies.report.table import NOTHING
 from jaxprune.studies.report.tables import cost_table, tables
@@ -37,6 +45,8 @@ def page(summary: Summary, drawn: Sequence[Drawn]) -> str:
         nothing=NOTHING,
         nothing_done="" if summary.measured.cells else NOTHING_DONE,
         criterion_in_short=criterion_in_short(summary) if summary.answers else "",
+        own_or_mix_heading=OWN_OR_MIX,
+        own_or_mix=[of.text for of in summary.own_or_mix],
         by_method=[{"text": of.text, "table": methods_table(of)} for of in summary.by_method],
         settings=[
             {

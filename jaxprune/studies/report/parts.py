@@ -8,6 +8,8 @@ from jaxprune.studies.numbers.measured import Setting
 from jaxprune.studies.report.drawing import Drawn
 from jaxprune.studies.report.summary import Summary
 
+OWN_OR_MIX = "English text, the language\u2019s own, or a mix?"
+
 NO_FIGURES = "Figures are missing: they need matplotlib, pip install 'jaxprune[figures]'."
 
 
@@ -44,6 +46,9 @@ def lead(summary: Summary, setting: Setting) -> str:
     ruled_out = wording.names([language_of(of.language).english for of in decided if of.passed_over_measurably])
     if ruled_out:
         rest += f" In {ruled_out} the targets rule out what loses measurably less than the pick."
+    missed = wording.names([language_of(of.language).english for of in decided if not of.best.holds_targets])
+    if missed:
+        rest += f" Nothing that was tried holds all targets, by its numbers, in {missed}."
     if len(answers) == 1:
         how = "" if certain else "not "
         return f"The pick is {how}measurably better than English ({summary.english}) by the criterion.{rest}"

@@ -10,6 +10,7 @@ from jaxprune.studies.answers.criterion import baselines, criterion_for
 from jaxprune.studies.answers.decision import Decision, decide
 from jaxprune.studies.answers.findings import Answer, answer
 from jaxprune.studies.answers.for_all import ForAll, for_all
+from jaxprune.studies.answers.own_or_mix import OwnOrMix, own_or_mix
 from jaxprune.studies.answers.published import Finding, published_findings
 from jaxprune.studies.numbers.comparisons import Comparison, compare_all
 from jaxprune.studies.numbers.measured import Measured, Setting
@@ -25,6 +26,7 @@ class Summary:
     Attributes:
       state: what is not there, to be read first; empty for a finished study.
       english: the English baseline, if there is one.
+      own_or_mix: whether English text, a language's own, or both, by setting.
       by_method: which method does best, by pattern.
       for_all: the calibration that all languages together should have, by setting.
       analyses: those that the study keeps.
@@ -36,6 +38,7 @@ class Summary:
     comparisons: tuple[Comparison, ...]
     decisions: tuple[Decision, ...]
     answers: tuple[Answer, ...]
+    own_or_mix: tuple[OwnOrMix, ...]
     by_method: tuple[ByMethod, ...]
     for_all: tuple[ForAll, ...]
     findings: tuple[Finding, ...]
@@ -72,6 +75,7 @@ def summarise(study: StudyResults) -> Summary:
     against = baselines(study.config, measured)
     comparisons = compare_all(measured, against)
     decisions = decide(study.config, measured, comparisons)
+    methods = by_method(measured, decisions)
     analyses, unread = analysis_sections(read_analyses(study.folder), study.folder, study.config.model)
     return Summary(
         study=study,
@@ -80,12 +84,13 @@ def summarise(study: StudyResults) -> Summary:
         comparisons=comparisons,
         decisions=decisions,
         answers=tuple(answer(measured, decision, comparisons) for decision in decisions),
-        by_method=by_method(measured, decisions),
+        own_or_mix=own_or_mix(measured, decisions, comparisons),
+        by_method=methods,
         for_all=for_all(measured, decisions, comparisons),
         # Of no point at all not even that it cannot be judged.
         findings=_each_claim_once(
             [
-                *(published_findings(measured, comparisons) if measured.cells else ()),
+                *(published_findings(measured, comparisons, methods) if measured.cells else ()),
                 *(finding for of in analyses for finding in of.findings),
             ]
         ),

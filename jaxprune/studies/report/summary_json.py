@@ -9,6 +9,7 @@ from jaxprune.json_values import storable
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.empty_generations import empty_generations
 from jaxprune.studies.answers.findings import Answer
+from jaxprune.studies.answers.own_or_mix import OwnOrMix
 from jaxprune.studies.answers.target_words import target_text
 from jaxprune.studies.numbers.comparisons import Comparison
 from jaxprune.studies.numbers.estimates import estimate
@@ -46,6 +47,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
             {**_of(given.setting), **_plain(given), "text": given.text, "decision": _decision(decision)}
             for given, decision in zip(summary.answers, summary.decisions, strict=True)
         ],
+        "own_or_mix": [{**_of(of.setting), "text": of.text, **_fields(of)} for of in summary.own_or_mix],
         "by_method": [
             {
                 "pattern": of.pattern,
@@ -132,6 +134,10 @@ def _of(setting: Any) -> dict[str, str]:
 
 def _plain(given: Answer) -> dict[str, Any]:
     return {field.name: getattr(given, field.name) for field in dataclasses.fields(given) if field.name != "setting"}
+
+
+def _fields(found: OwnOrMix) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(found).items() if name != "setting"}
 
 
 def _decision(decision: Decision) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from jaxprune.studies.answers.effects import unit
 from jaxprune.studies.answers.empty_generations import empty_generations
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.estimates import estimate
-from jaxprune.studies.numbers.measured import PERPLEXITY, Measure, Measured, Setting, Shares, number_at
+from jaxprune.studies.numbers.measured import PERPLEXITY, Cell, Measure, Measured, Setting, Shares, number_at
 from jaxprune.studies.numbers.snr import Ratio, energy, median_token, without_interval
 from jaxprune.studies.numbers.spreads import spread_of
 from jaxprune.studies.points.grid import DENSE
@@ -41,7 +41,7 @@ def cost_table(summary: Summary) -> Table:
     rows = [
         [
             f"{setting} · {name}",
-            _optional(cell.average("seconds", "prune"), wording.seconds),
+            _optional(cell.average("seconds", "prune"), wording.seconds) + _on_several_devices(cell),
             _optional(cell.largest("peak_bytes"), wording.size),
             _optional(cell.average("model_bytes"), wording.size),
             _optional(cell.average("sparsity"), lambda value: f"{100 * value:.1f}%"),
@@ -52,6 +52,11 @@ def cost_table(summary: Summary) -> Table:
     ]
     head = ["calibration", "pruning", "peak memory", "size on disk", "weights pruned", "seeds"]
     return Table("Cost", head, rows)
+
+
+def _on_several_devices(cell: Cell) -> str:
+    devices = {wording.flat(point.result.get("devices")) for point in cell.points.values()}
+    return " (on different devices)" if len(devices) > 1 else ""
 
 
 def _optional(value: float | None, show: object) -> str:

@@ -49,8 +49,8 @@ def test_a_method_is_named_where_its_pick_loses_measurably_less(tmp_path):
     worse = {name: by_language[name].others_worse for name in ("ar", "de")}
     assert found.text == (
         "Of sparsegpt and wanda at 0.5, each with its pick, the one that loses measurably less by the criterion is "
-        "sparsegpt in Arabic and wanda in German; in English none is for certain. By the numbers, other languages have "
-        "a higher perplexity with these picks than with those of the method that comes second: in "
+        "sparsegpt in Arabic and wanda in German; in English none is for certain. What others pay for "
+        "that, by the numbers: their perplexity is higher than with the pick of the method that comes second in "
         f"{worse['ar']} of 2 cases with sparsegpt and in {worse['de']} of 2 cases with wanda."
     )
 
@@ -89,7 +89,13 @@ def test_what_targets_do_to_the_picks_is_told(tmp_path):
     shift(made, "sparsegpt", "ar", -0.2)
     [found], _ = judge(made, tmp_path / "out")
     assert "sparsegpt in Arabic" in found.text
-    assert " In Arabic (ar) and German (de) the targets rule out what loses measurably less than a pick." in found.text
+    for choice in found.choices[:2]:
+        told = [
+            f"{candidate.loss.value:.2f} with {choice.language} by {method}" for method, candidate in choice.ruled_out
+        ]
+        assert [method for method, _ in choice.ruled_out] == [of.setting.method for of in choice.picks]
+        name = {"ar": "Arabic", "de": "German"}[choice.language]
+        assert f" But for the targets {name} would lose measurably less: {' and '.join(told)}." in found.text
 
 
 def test_the_only_pick_that_holds_the_targets_is_named(tmp_path):

@@ -4,6 +4,8 @@ import pytest
 
 from jaxprune.studies.answers.caveats import caveats
 from jaxprune.studies.numbers.reading import read_measured
+from jaxprune.studies.report.summary import summarise
+from jaxprune.studies.report.tables import cost_table
 from tests.studies.synthetic import Study, Truth, config
 
 MIXED = "Not all was computed on the same devices"
@@ -35,3 +37,10 @@ def test_a_result_that_says_nothing_of_its_devices_or_nonsense_is_no_trouble(tmp
     made.results["wanda_0.5_de_seed1"]["devices"] = devices
     found = told(made, tmp_path / "out")
     assert found == [] if not devices else "1 result on 3 (wanda_0.5_de_seed1)" in found[0]
+
+
+def test_seconds_of_different_devices_are_not_averaged_without_a_word(tmp_path):
+    made = planted()
+    made.results["wanda_0.5_de_seed1"]["devices"] = ["cuda:0"]
+    rows = {row[0]: row[1] for row in cost_table(summarise(made.read(tmp_path / "out"))).rows}
+    assert rows == {"wanda 0.5 \u00b7 de": "40 s (on different devices)", "wanda 0.5 \u00b7 en": "40 s"}

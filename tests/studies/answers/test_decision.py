@@ -244,8 +244,8 @@ def test_what_was_not_told_apart_is_said_with_the_loss_that_is_left_open(tmp_pat
         if best.calibration != "en":
             seen += 1
             assert answers[language].headline == (
-                f"by the criterion {best.calibration} is not measurably better than English (en); within chance the "
-                f"numbers favour it, and English {shown['en']}"
+                f"English (en) will do: by the criterion {best.calibration} is not measurably better, though within "
+                f"chance the numbers favour it, and English {shown['en']}"
             )
         assert "as good" not in answers[language].text
     assert seen
@@ -538,6 +538,35 @@ def test_a_mixture_for_which_others_pay_less_is_named(tmp_path):
     # Arabic has no mixture.
     assert decisions["ar"].payers
     assert decisions["ar"].gentler is None
+
+
+def test_who_still_pays_for_the_gentler_one_is_named(tmp_path):
+    """English and Swahili pay for German alone, and for the mixture less than half as much."""
+    pays = {"en": 0.4, "sw": 0.3}
+
+    def nats(mixture, language):
+        part = share(mixture, "de")
+        if language == "de":
+            return 0.3 * (part > 0) + 0.001 * (part == 1)
+        return -pays.get(language, 0.0) * {1.0: 1.0, 0.5: 0.3}.get(part, 0.0)
+
+    decisions, answers = told(study(Truth(nats=nats, spread=0.002)), tmp_path / "out")
+    gentler = decisions["de"].gentler
+    assert gentler.candidate.calibration == "de+en"
+    assert [of.language for of in gentler.payers] == ["en", "sw"]
+    # English is told of as the one that loses most.
+    rise = 100 * np.expm1(gentler.payers[1].comparison.difference.value)
+    assert rise == pytest.approx(9.4, abs=1)
+    assert answers["de"].others.endswith(f"; still worse off with it: Swahili (perplexity +{rise:.0f}%)")
+
+
+def test_calibrations_without_numbers_are_named_where_others_are_compared(tmp_path):
+    made = study(OWN)
+    for name in [name for name in made.arrays if "_de_" in name]:
+        made.arrays[name]["perplexity/ar/nats"] = made.arrays[name]["perplexity/ar/nats"] * np.nan
+    _, answers = told(made, tmp_path / "out")
+    assert "not compared, as numbers that count are missing: de" in answers["ar"].doubts
+    assert "not compared" not in answers["sw"].doubts
 
 
 def test_what_spares_others_by_one_measure_and_hurts_them_by_another_is_not_named(tmp_path):

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from jaxprune.studies.answers.published_abilities import impaired, shifted
+from jaxprune.studies.answers.published_abilities import _mean_over_prunings, _together, impaired, shifted
 from jaxprune.studies.numbers.reading import read_measured
 from tests.studies.synthetic import Study, Task, Truth, config
 
@@ -32,6 +33,10 @@ def test_what_falls_in_most_cases_is_shown(tmp_path):
     found = impaired(read_measured(made.read(tmp_path / "out")))
     assert found.verdict == "shown"
     assert "knowledge is lower than the dense model's in 12 of 16, measurably so in 12 (Holm over 16)" in found.evidence
+    assert (
+        "On average over all of these prunings, paired by item: knowledge −15.0 points (95% interval −"
+        in found.evidence
+    )
     right(made, 0.6, "ar", only="wanda")
     assert impaired(read_measured(made.read(tmp_path / "partly"))).verdict == "partly shown"
 
@@ -46,6 +51,31 @@ def test_where_nothing_falls_it_is_not_shown_or_open(tmp_path):
     found = impaired(read_measured(made.read(tmp_path / "open")))
     assert found.verdict == "cannot be judged"
     assert "a loss of 5 points is left open (95%) in 4" in found.evidence
+
+
+def test_what_no_pruning_shows_by_itself_may_be_shown_by_all_together(tmp_path):
+    """Every pruning loses some answers and wins fewer, each others: too little for any, but not for their average."""
+    made = study()
+    rng = np.random.default_rng(3)
+    for name in [name for name in made.arrays if name.startswith("wanda")]:
+        for language in LANGUAGES:
+            values = made.arrays[name][f"tasks/exams/{language}/acc"].copy()
+            values[rng.choice(120, 9, replace=False)] = 0
+            values[120 + rng.choice(80, 4, replace=False)] = 1
+            made.arrays[name][f"tasks/exams/{language}/acc"] = values
+    measured = read_measured(made.read(tmp_path / "out"))
+    found = impaired(measured)
+    assert found.verdict == "partly shown"
+    assert "lower than the dense model's in 16 of 16, measurably so in 0 (Holm over 16)" in found.evidence
+    pruned = np.mean([made.arrays[name]["tasks/exams/de/acc"] for name in made.arrays if name != "dense"], axis=0)
+    gains = 100 * (pruned - made.arrays["dense"]["tasks/exams/de/acc"])
+    [exams] = [of for of in measured.measures if of.tasks and not of.is_pooled]
+    mean = _mean_over_prunings(measured, exams, "de")
+    assert (mean.value, mean.error) == pytest.approx((gains.mean(), scipy.stats.sem(gains)))
+    value, interval, p_value = _together([mean])
+    test = scipy.stats.ttest_1samp(gains, 0.0)
+    assert (value, p_value) == pytest.approx((gains.mean(), test.pvalue))
+    assert interval == pytest.approx(tuple(test.confidence_interval()))
 
 
 def test_other_abilities_and_dense_models_that_guess_are_not_counted(tmp_path):

@@ -85,6 +85,11 @@ def test_published_parameters_are_no_other_method(tmp_path):
         ("all:", "../all:", "calibration.mixtures[4]: the name '../all' cannot be part of a file's name"),
         ("mixtures: [", "mixtures: #[", "calibration.mixtures: should be a list, in brackets, and is empty"),
         ('"ar,de,en"}', "{ar: 3, de: 1}}", "calibration.mixtures[4]: should be written as text, {all: 'ar=3,de=1'},"),
+        ('"ar,de,en"}', "64}", "calibration.mixtures[4]: should be written as text, all=64, and is {all: 64}"),
+        (
+            "next-verse: 0.5", "exams: 0.5",
+            "decision.weights: exams is not measured; name it under evaluation.tasks, or one of perplexity, next-verse",
+        ),
         ("[wanda,", "[wnda,", "methods[0].name: there is no method 'wnda' (did you mean wanda?)"),
         ("[wanda,", "[wanda, {name: wanda, combine: sum},", "methods[1]: 'wanda' is there already"),
         ("damping", "dampening", "methods[2].dampening: unknown key (did you mean damping?)"),

@@ -70,6 +70,13 @@ def test_what_is_not_certain_of_targets_and_of_english_stands_in_brackets(tmp_pa
 
     assert line(True)["targets"] == "1 held, 1 missed"
     assert line(False)["targets"] == "(1 held), (1 missed)"
+    held = dataclasses.replace(arabic.best.targets[0], is_certain=True)
+    both = dataclasses.replace(arabic.best, targets=(held, dataclasses.replace(held, is_certain=False)))
+    one = dataclasses.replace(
+        summary, decisions=(dataclasses.replace(arabic, candidates=(both, *arabic.candidates[1:])),)
+    )
+    table = overview(one, setting)
+    assert dict(zip(table.head, table.rows[0], strict=True))["targets"] == "2 held (1 of them not for certain)"
     assert line(True, p_english=1.0)["beside English"] == "(better)"
 
 

@@ -1,0 +1,191 @@
+"""English text, a language's own, or both: the question that a study is made for, over all of its languages."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from jaxprune.evaluation.seed_spread import pool_spreads
+from jaxprune.evaluation.seeds import SeededDifference
+from jaxprune.studies.answers.criterion import alone
+from jaxprune.studies.answers.decision import Decision
+from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.numbers import wording
+from jaxprune.studies.numbers.comparisons import ALPHA, Comparison, corrected
+from jaxprune.studies.numbers.measured import PERPLEXITY, Measured, Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Contest:
+    """How one kind of calibration stands to another by the criterion, over languages.
+
+    Attributes:
+      languages: in which both were measured.
+      better: those of them in which the first loses measurably less, after Holm over the languages.
+      worse: those in which it loses measurably more.
+      may_lose: how much more the first may lose in one of the others, as far as 95% intervals say.
+    """
+
+    languages: tuple[str, ...]
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    may_lose: float
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnOrMix:
+    """What is said of one setting.
+
+    Attributes:
+      own: the language's own text against English.
+      mix: its own and English text, as one mixture, against English; None where no such mixture was measured.
+      mix_or_own: the mixture against its own text alone.
+      english_with_own: perplexity of English itself under other languages' own text, against English calibration, as a
+        part of that: the median over these languages; None where it was not measured.
+      english_with_mix: the same under their mixtures.
+    """
+
+    setting: Setting
+    own: Contest
+    mix: Contest | None
+    mix_or_own: Contest | None
+    english_with_own: float | None
+    english_with_mix: float | None
+
+    @property
+    def text(self) -> str:
+        """The answer in a few sentences."""
+        told = f"{self.setting}: by the criterion a language\u2019s own text loses {_against(self.own)}"
+        if self.mix is not None and self.mix_or_own is not None:
+            told += f"; own text mixed with English loses {_against(self.mix)}. {_beside(self.mix_or_own)}"
+        else:
+            told += "."
+        if self.english_with_own is not None:
+            told += f" {_english(self.english_with_own, self.english_with_mix)}"
+        return told
+
+
+def own_or_mix(
+    measured: Measured, decisions: Iterable[Decision], comparisons: Iterable[Comparison]
+) -> tuple[OwnOrMix, ...]:
+    """Returns an answer for every setting in which two languages or more were calibrated on their own text.
+
+    Args:
+      comparisons: all of the study.
+    """
+    by_setting: dict[Setting, list[Decision]] = {}
+    for decision in decisions:
+        if decision.english is not None and alone(measured, decision.language) not in (None, decision.english):
+            by_setting.setdefault(decision.setting, []).append(decision)
+    every = tuple(comparisons)
+    found = [_of_setting(measured, setting, of, every) for setting, of in by_setting.items() if len(of) > 1]
+    return tuple(of for of in found if of is not None)
+
+
+def _of_setting(
+    measured: Measured, setting: Setting, decisions: Sequence[Decision], comparisons: tuple[Comparison, ...]
+) -> OwnOrMix | None:
+    english = {of.language: of.english for of in decisions}
+    own = {of.language: alone(measured, of.language) for of in decisions}
+    mix = {of.language: _mixed(measured, setting, of) for of in decisions}
+    of_own = _contest(measured, decisions, own, english)
+    if of_own is None:
+        return None
+    return OwnOrMix(
+        setting=setting,
+        own=of_own,
+        mix=_contest(measured, decisions, mix, english),
+        mix_or_own=_contest(measured, decisions, mix, own),
+        english_with_own=_of_english(measured, comparisons, setting, english, own),
+        english_with_mix=_of_english(measured, comparisons, setting, english, mix),
+    )
+
+
+def _mixed(measured: Measured, setting: Setting, decision: Decision) -> str | None:
+    """Returns the calibration that has the language and those of the English one, and no others."""
+    wanted = {decision.language, *measured.mixtures[decision.english or ""]}
+    return next((name for name in measured.cells[setting] if set(measured.mixtures[name]) == wanted), None)
+
+
+def _contest(
+    measured: Measured, decisions: Sequence[Decision], first: dict[str, str | None], second: dict[str, str | None]
+) -> Contest | None:
+    found = {
+        of.language: difference
+        for of in decisions
+        if (difference := _difference(measured, of, first[of.language], second[of.language])) is not None
+    }
+    if not found:
+        return None
+    p_values = corrected({(name,): of.p_value for name, of in found.items()})
+    better = tuple(name for name, of in found.items() if p_values[(name,)] < ALPHA and of.value < 0)
+    worse = tuple(name for name, of in found.items() if p_values[(name,)] < ALPHA and of.value > 0)
+    open_ = [of.interval[1] for name, of in found.items() if name not in (*better, *worse)]
+    return Contest(tuple(found), better, worse, max([0.0, *open_]))
+
+
+def _difference(
+    measured: Measured, decision: Decision, first: str | None, second: str | None
+) -> SeededDifference | None:
+    cells, language = measured.cells[decision.setting], decision.language
+    if first is None or second is None or first not in cells or second not in cells:
+        return None
+    dense, criterion = measured.dense[language], decision.criterion
+    values = criterion.values((cell.scores.get(language, {}) for cell in cells.values()), dense)
+    [spread] = pool_spreads([values])
+    a, b = (cells[name].scores.get(language, {}) for name in (first, second))
+    return criterion.difference(a, b, dense, spread=spread)
+
+
+def _of_english(
+    measured: Measured,
+    comparisons: tuple[Comparison, ...],
+    setting: Setting,
+    english: dict[str, str | None],
+    names: dict[str, str | None],
+) -> float | None:
+    """Returns what English loses in perplexity, the median over calibrations; only where English is one language."""
+    [baseline] = set(english.values())
+    of_baseline = [*measured.mixtures[baseline or ""]]
+    wanted = set(names.values())
+    nats = [
+        found.difference.value
+        for found in comparisons
+        if (found.setting, found.against, found.measure.name) == (setting, "english", PERPLEXITY)
+        and [found.language] == of_baseline
+        and found.calibration in wanted
+    ]
+    return math.expm1(statistics.median(nats)) if nats else None
+
+
+def _against(contest: Contest) -> str:
+    """Returns ``measurably less than English text in 6 of 7 languages (ar, …)``."""
+    names = wording.names([language_of(of).english for of in contest.better])
+    where = f" ({names})" if contest.better and len(contest.better) < len(contest.languages) else ""
+    worse = wording.names([language_of(of).english for of in contest.worse])
+    more = f", and measurably more in {worse}" if worse else ""
+    number = wording.count(len(contest.languages), "language")
+    return f"measurably less than English text in {len(contest.better)} of {number}{where}{more}"
+
+
+def _beside(contest: Contest) -> str:
+    """Returns how the mixture stands to a language's own text."""
+    told = [
+        f"{who} loses measurably less in {wording.names([language_of(of).english for of in languages])}"
+        for who, languages in (("the mixture", contest.better), ("own text", contest.worse))
+        if languages
+    ]
+    open_ = f"(the mixture {wording.may_lose(contest.may_lose)})"
+    if not told:
+        return f"Of the two, neither is measurably ahead in any {open_}."
+    if len(contest.languages) > len(contest.better) + len(contest.worse):
+        told.append(f"in the others neither is measurably ahead {open_}")
+    return f"Of the two, {'; '.join(told)}."
+
+
+def _english(with_own: float, with_mix: float | None) -> str:
+    mixed = "" if with_mix is None else f", and by {wording.percent(with_mix)} with these mixed with English"
+    return (
+        f"Against English calibration, English\u2019s own perplexity changes by {wording.percent(with_own)} with other "
+        f"languages\u2019 own text{mixed} (medians)."
+    )
