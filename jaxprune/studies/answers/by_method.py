@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from jaxprune.evaluation.seed_spread import Spread, pool_spreads
@@ -40,16 +42,14 @@ class MethodChoice:
       more: how much more the second loses than the first by the criterion.
       p_value: of the hypothesis that both do equally well, corrected over all pairs of methods in all languages (Holm),
         because the two are named for what came out.
-      others_compared: in how many other languages perplexities of the first two are known.
-      others_worse: in how many of these the first has the higher one.
+      others: of each other language with perplexities of the first two, how many more nats a token the first has.
     """
 
     language: str
     picks: tuple[Pick, ...]
     more: SeededDifference
     p_value: float
-    others_compared: int = 0
-    others_worse: int = 0
+    others: tuple[float, ...] = ()
 
     @property
     def method(self) -> str | None:
@@ -84,7 +84,8 @@ class ByMethod:
     @property
     def text(self) -> str:
         """In how many languages which method is measurably better, and what the targets have to do with it."""
-        where = _by_method((of.language, of.method) for of in self.choices)
+        where = _by_method((of.language, of.method) for of in self.choices if not of.ruled_out)
+        by_targets = _by_method((of.language, of.method) for of in self.choices if of.ruled_out)
         open_ = [language_of(of.language).english for of in self.choices if of.method is None]
         number = wording.count(len(self.choices), "language")
         text = f"Of {wording.names(self.methods)} at {self.pattern}, each with its pick, "
@@ -94,7 +95,11 @@ class ByMethod:
             text += f"; in {wording.names(open_)} none is for certain." if open_ else "."
         else:
             text += f"none loses measurably less than the next by the criterion in any of {number}."
-        told = [f"in {worse} of {compared} cases with {method}" for method, worse, compared in self._others()]
+        told = [
+            f"in {sum(rise > 0 for rise in rises)} of {len(rises)} cases with {method} "
+            f"({wording.percent(math.expm1(statistics.median(rises)))}, median)"
+            for method, rises in self._others()
+        ]
         if told:
             text += (
                 " What others pay for that, by the numbers: their perplexity is higher than with the pick of the "
@@ -108,19 +113,24 @@ class ByMethod:
                 ]
                 name = language_of(of.language).english
                 text += f" But for the targets {name} would lose measurably less: {wording.names(told)}."
+        text += "".join(
+            f" As the targets have it, {method} loses measurably less in {wording.names(names)}."
+            for method, names in by_targets.items()
+        )
         if alone := _by_method((of.language, of.holds_alone) for of in self.choices):
             text += "".join(
-                f" In {wording.names(names)} the pick of {method} alone holds the targets by its numbers."
+                f" In {wording.names(names)} only the pick of {method} holds the targets by its numbers, and no other "
+                "method\u2019s."
                 for method, names in alone.items()
             )
         return text
 
-    def _others(self) -> Iterator[tuple[str, int, int]]:
+    def _others(self) -> Iterator[tuple[str, list[float]]]:
         """Yields each method that is measurably better somewhere, with what its picks there do to other languages."""
         for method in self.methods:
-            chosen = [of for of in self.choices if of.method == method]
-            if compared := sum(of.others_compared for of in chosen):
-                yield method, sum(of.others_worse for of in chosen), compared
+            chosen = [of for of in self.choices if of.method == method and not of.ruled_out]
+            if rises := [rise for of in chosen for rise in of.others]:
+                yield method, rises
 
 
 def by_method(measured: Measured, decisions: Iterable[Decision]) -> tuple[ByMethod, ...]:
@@ -159,8 +169,8 @@ def _choices(measured: Measured, pattern: str, decisions: Mapping[str, Sequence[
             pair = (language, str(picks[0].setting), str(picks[1].setting))
             if pair in differences:
                 others = _perplexities_of_others(measured, language, picks[0], picks[1])
-                worse = sum(first > second for first, second in others)
-                yield MethodChoice(language, tuple(picks), differences[pair], p_values[pair], len(others), worse)
+                rises = tuple(first - second for first, second in others)
+                yield MethodChoice(language, tuple(picks), differences[pair], p_values[pair], rises)
 
 
 def _perplexities_of_others(measured: Measured, language: str, first: Pick, second: Pick) -> list[tuple[float, float]]:

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 from jaxprune.evaluation.intervals import FEWEST_RESAMPLED
 from jaxprune.studies.answers.candidates import Candidate
-from jaxprune.studies.answers.criterion import alone
+from jaxprune.studies.answers.criterion import TargetResult, alone
 from jaxprune.studies.answers.decision import Decision
 from jaxprune.studies.answers.effects import effect, headline_measures
-from jaxprune.studies.answers.payer_words import others_in_words
+from jaxprune.studies.answers.payer_words import others_in_words, payment_in_words
+from jaxprune.studies.answers.payments import payers_of
 from jaxprune.studies.answers.target_words import target_text, targets_in_words, unknown_in_words
 from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.language_names import named
@@ -72,10 +73,10 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
     Args:
       comparisons: all of the study.
     """
-    best = decision.best
+    best, every = decision.best, tuple(comparisons)
     here = [
         found
-        for found in comparisons
+        for found in every
         if (found.setting, found.language, found.against) == (decision.setting, decision.language, "english")
     ]
     against_english = {found.measure.name: found for found in here if found.calibration == best.calibration}
@@ -91,7 +92,7 @@ def answer(measured: Measured, decision: Decision, comparisons: Iterable[Compari
         is_certain=decision.beats_english,
         headline=_headline(decision),
         effects=tuple(filter(None, effects)),
-        own=_own(measured, decision, here),
+        own=_own(measured, decision, every),
         others="" if is_english or decision.english is None else others_in_words(measured, decision),
         cost="" if is_english else _cost(decision),
         targets=targets_in_words(best.targets, decision.language),
@@ -192,6 +193,7 @@ def _passed_over(decision: Decision) -> str:
             unknown_in_words(result) for result in candidate.targets if result.is_met is None and result.without_numbers
         ]
         how = wording.loss(candidate.loss.value) + (", measurably" if candidate.p_best < ALPHA else "")
+        how += "".join(f"; {_miss(result)}" for result in missed)
         by_targets.setdefault(wording.names(told), []).append(f"{named(candidate.calibration)} ({how})")
     more = len(decision.passed_over) - _NAMED
     told = [f"{wording.names(names)} for {what}" for what, names in by_targets.items()]
@@ -204,8 +206,15 @@ def _passed_over(decision: Decision) -> str:
     )
 
 
-def _own(measured: Measured, decision: Decision, against_english: Iterable[Comparison]) -> str:
-    """Returns what the language's own text alone would bring, where it is not picked though English or targets are.
+def _miss(result: TargetResult) -> str:
+    """Returns ``+18% in English``, by which a target is missed."""
+    assert result.loss is not None
+    loses = result.loss.value if result.target.measure == PERPLEXITY else -result.loss.value
+    return f"{wording.percent(loses)} in {language_of(result.language).english}"
+
+
+def _own(measured: Measured, decision: Decision, comparisons: tuple[Comparison, ...]) -> str:
+    """Returns what the language's own text alone would bring and cost, where English or targets are picked instead.
 
     Whoever serves the language asks that first.
     """
@@ -213,13 +222,22 @@ def _own(measured: Measured, decision: Decision, against_english: Iterable[Compa
     is_passed_over = any(of.calibration == own for of in decision.passed_over_measurably)
     if own is None or not (decision.best.calibration == decision.english or is_passed_over):
         return ""
-    found = {of.measure.name: of for of in against_english if of.calibration == own}
+    found = {
+        of.measure.name: of
+        for of in comparisons
+        if (of.setting, of.language, of.against, of.calibration)
+        == (decision.setting, decision.language, "english", own)
+    }
     effects = [
         effect(measured, decision, measure, found[measure.name])
         for measure in headline_measures(measured)
         if measure.name in found
     ]
-    return f"calibrated on {named(own)} instead: {wording.names(effects)}" if effects else ""
+    if not effects:
+        return ""
+    paying = payers_of(comparisons, decision.setting, own, decision.language)
+    told = f"; worse off with it: {wording.names([payment_in_words(measured, of) for of in paying])}" if paying else ""
+    return f"calibrated on {named(own)} instead: {wording.names(effects)}{told}"
 
 
 def _cost(decision: Decision) -> str:

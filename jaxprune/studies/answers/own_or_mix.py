@@ -4,12 +4,17 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+from jaxprune.evaluation.intervals import Interval
 from jaxprune.evaluation.seed_spread import pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
 from jaxprune.studies.answers.criterion import alone
 from jaxprune.studies.answers.decision import Decision
+from jaxprune.studies.answers.payer_words import payment_in_words
+from jaxprune.studies.answers.payments import payers_of
 from jaxprune.studies.language_names import language as language_of
+from jaxprune.studies.language_names import named
 from jaxprune.studies.numbers import wording
 from jaxprune.studies.numbers.comparisons import ALPHA, Comparison, corrected
 from jaxprune.studies.numbers.measured import PERPLEXITY, Measured, Setting
@@ -24,12 +29,27 @@ class Contest:
       better: those of them in which the first loses measurably less, after Holm over the languages.
       worse: those in which it loses measurably more.
       may_lose: how much more the first may lose in one of the others, as far as 95% intervals say.
+      ahead: in how many languages the first loses less by the numbers.
+      mean: how much more the first loses on average over the languages.
+      interval: of that at 95%, uncorrected, as if the errors of all languages went the same way: their items may be
+        translations of one another.
     """
 
     languages: tuple[str, ...]
     better: tuple[str, ...]
     worse: tuple[str, ...]
     may_lose: float
+    ahead: int
+    mean: float
+    interval: Interval
+
+
+class Rises(NamedTuple):
+    """What perplexities rise by, over several calibrations: 0.1 is 10%."""
+
+    median: float
+    least: float
+    most: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +60,21 @@ class OwnOrMix:
       own: the language's own text against English.
       mix: its own and English text, as one mixture, against English; None where no such mixture was measured.
       mix_or_own: the mixture against its own text alone.
-      english_with_own: perplexity of English itself under other languages' own text, against English calibration, as a
-        part of that: the median over these languages; None where it was not measured.
+      english_with_own: what English itself loses in perplexity under other languages' own text, against English
+        calibration, as a part of that; None where it was not measured.
       english_with_mix: the same under their mixtures.
+      others_with_own: who else is measurably worse off than with English calibration under which own text.
+      others_with_mix: the same under which mixture.
     """
 
     setting: Setting
     own: Contest
     mix: Contest | None
     mix_or_own: Contest | None
-    english_with_own: float | None
-    english_with_mix: float | None
+    english_with_own: Rises | None
+    english_with_mix: Rises | None
+    others_with_own: tuple[str, ...] = ()
+    others_with_mix: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -62,6 +86,9 @@ class OwnOrMix:
             told += "."
         if self.english_with_own is not None:
             told += f" {_english(self.english_with_own, self.english_with_mix)}"
+        if self.others_with_own or self.others_with_mix:
+            told += f" Of others, measurably worse off than with it: by own text {_payers(self.others_with_own)}"
+            told += f"; by mixtures {_payers(self.others_with_mix)}." if self.mix else "."
         return told
 
 
@@ -98,6 +125,8 @@ def _of_setting(
         mix_or_own=_contest(measured, decisions, mix, own),
         english_with_own=_of_english(measured, comparisons, setting, english, own),
         english_with_mix=_of_english(measured, comparisons, setting, english, mix),
+        others_with_own=_others(measured, comparisons, setting, english, own),
+        others_with_mix=_others(measured, comparisons, setting, english, mix),
     )
 
 
@@ -121,7 +150,18 @@ def _contest(
     better = tuple(name for name, of in found.items() if p_values[(name,)] < ALPHA and of.value < 0)
     worse = tuple(name for name, of in found.items() if p_values[(name,)] < ALPHA and of.value > 0)
     open_ = [of.interval[1] for name, of in found.items() if name not in (*better, *worse)]
-    return Contest(tuple(found), better, worse, max([0.0, *open_]))
+    return Contest(
+        languages=tuple(found),
+        better=better,
+        worse=worse,
+        may_lose=max([0.0, *open_]),
+        ahead=sum(of.value < 0 for of in found.values()),
+        mean=statistics.fmean(of.value for of in found.values()),
+        interval=(
+            statistics.fmean(of.interval[0] for of in found.values()),
+            statistics.fmean(of.interval[1] for of in found.values()),
+        ),
+    )
 
 
 def _difference(
@@ -143,8 +183,8 @@ def _of_english(
     setting: Setting,
     english: dict[str, str | None],
     names: dict[str, str | None],
-) -> float | None:
-    """Returns what English loses in perplexity, the median over calibrations; only where English is one language."""
+) -> Rises | None:
+    """Returns what English loses in perplexity over calibrations; only where English is one language."""
     [baseline] = set(english.values())
     of_baseline = [*measured.mixtures[baseline or ""]]
     wanted = set(names.values())
@@ -155,7 +195,25 @@ def _of_english(
         and [found.language] == of_baseline
         and found.calibration in wanted
     ]
-    return math.expm1(statistics.median(nats)) if nats else None
+    return Rises(*(math.expm1(of(nats)) for of in (statistics.median, min, max))) if nats else None
+
+
+def _others(
+    measured: Measured,
+    comparisons: tuple[Comparison, ...],
+    setting: Setting,
+    english: dict[str, str | None],
+    names: dict[str, str | None],
+) -> tuple[str, ...]:
+    """Returns ``Spanish (perplexity +98%) with ar`` for each that pays beyond chance; English is told of apart."""
+    [baseline] = set(english.values())
+    return tuple(
+        f"{payment_in_words(measured, payment)} with {named(name)}"
+        for language, name in names.items()
+        if name is not None
+        for payment in payers_of(comparisons, setting, name, language)
+        if payment.is_certain and payment.language not in measured.mixtures[baseline or ""]
+    )
 
 
 def _against(contest: Contest) -> str:
@@ -176,16 +234,30 @@ def _beside(contest: Contest) -> str:
         if languages
     ]
     open_ = f"(the mixture {wording.may_lose(contest.may_lose)})"
+    own = len(contest.languages) - contest.ahead
+    average = (
+        f"by the numbers own text loses less in {own} of {len(contest.languages)}, on average by "
+        f"{wording.signed(contest.mean, 2)} (95% interval {wording.signed(contest.interval[0], 2)} to "
+        f"{wording.signed(contest.interval[1], 2)})"
+    )
     if not told:
-        return f"Of the two, neither is measurably ahead in any {open_}."
+        return f"Of the two, neither is measurably ahead in any {open_}; {average}."
     if len(contest.languages) > len(contest.better) + len(contest.worse):
         told.append(f"in the others neither is measurably ahead {open_}")
-    return f"Of the two, {'; '.join(told)}."
+    return f"Of the two, {'; '.join([*told, average])}."
 
 
-def _english(with_own: float, with_mix: float | None) -> str:
-    mixed = "" if with_mix is None else f", and by {wording.percent(with_mix)} with these mixed with English"
+def _english(with_own: Rises, with_mix: Rises | None) -> str:
+    mixed = "" if with_mix is None else f", and by {_range(with_mix)} with these mixed with English"
     return (
-        f"Against English calibration, English\u2019s own perplexity changes by {wording.percent(with_own)} with other "
-        f"languages\u2019 own text{mixed} (medians)."
+        f"Against English calibration, English\u2019s own perplexity changes by {_range(with_own)} with other "
+        f"languages\u2019 own text{mixed}."
     )
+
+
+def _range(rises: Rises) -> str:
+    return f"{wording.percent(rises.median)} (median; {wording.percent(rises.least)} to {wording.percent(rises.most)})"
+
+
+def _payers(told: tuple[str, ...]) -> str:
+    return wording.names(told) if told else "none"

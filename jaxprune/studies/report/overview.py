@@ -49,13 +49,19 @@ def methods_table(of: ByMethod) -> Table:
         [
             language_of(choice.language).english,
             *(_loss_with(choice, method) for method in of.methods),
-            choice.method or "not certain",
+            _ahead(choice),
             f"{wording.signed(choice.more.value, 2)} ({low} to {high})",
         ]
         for choice in of.choices
         for low, high in [[wording.signed(end, 2) for end in choice.more.interval]]
     ]
     return Table(METHODS_TITLE, ["language", *of.methods, "measurably less", "the second loses more"], rows)
+
+
+def _ahead(choice: MethodChoice) -> str:
+    if choice.method is None:
+        return "not certain"
+    return f"{choice.method}, as the targets have it" if choice.ruled_out else choice.method
 
 
 def _loss_with(choice: MethodChoice, method: str) -> str:
@@ -86,6 +92,8 @@ def _is_compared(summary: Summary, decisions: list[Decision], measure: Measure) 
 def _pick(decision: Decision) -> str:
     pick, better, gentler = decision.best.calibration, decision.passed_over_measurably, decision.gentler
     told = [f"but for the targets: {named(better[0].calibration)}"] if better else []
+    if any(of.calibration == decision.english and not of.is_apart_alone for of in decision.not_told_apart):
+        told.append(f"or {decision.english}")
     told += [f"others lose less with {named(gentler.candidate.calibration)}"] if gentler else []
     return f"{pick} ({'; '.join(told)})" if told else pick
 

@@ -11,6 +11,7 @@ from jaxprune.studies.answers.decision import decide
 from jaxprune.studies.answers.findings import answer
 from jaxprune.studies.answers.payments import gentler_of
 from jaxprune.studies.answers.published import published_findings
+from jaxprune.studies.language_names import language as language_of
 from jaxprune.studies.numbers import comparisons, wording
 from jaxprune.studies.numbers.comparisons import compare_all
 from jaxprune.studies.numbers.reading import read_measured
@@ -298,10 +299,12 @@ def test_what_is_better_and_misses_a_target_is_told(tmp_path):
     assert answers["de"].calibration == "de+en"
     assert [of.calibration for of in decisions["de"].passed_over] == ["de"]
     lost = {of.calibration: of.loss.value for of in decisions["de"].candidates}
+    [missed] = [of.targets[0] for of in decisions["de"].candidates if of.calibration == "de"]
+    most = f"{wording.percent(missed.loss.value)} in {language_of(missed.language).english}"
     assert answers["de"].passed_over == (
         f"passed over, with a better criterion than {lost['de+en']:.2f}, as they do not hold a target: de "
-        f"({lost['de']:.2f}, measurably) for \u201cother languages lose at most 10% of what English calibration gives "
-        "them in perplexity\u201d"
+        f"({lost['de']:.2f}, measurably; {most}) for \u201cother languages lose at most "
+        "10% of what English calibration gives them in perplexity\u201d"
     )
     assert answers["de"].passed_over in answers["de"].text
     _, answers = told(study(Truth(nats=nats, spread=0.002)), tmp_path / "free")

@@ -36,8 +36,14 @@ def test_both_beat_english_and_are_not_told_apart(tmp_path):
     assert found.own.languages == found.own.better == found.mix.better == ("ar", "de", "sw")
     assert (found.mix_or_own.better, found.mix_or_own.worse) == ((), ())
     assert 0 < found.mix_or_own.may_lose < 0.1
-    assert found.english_with_own == pytest.approx(math.expm1(0.3), abs=0.03)
-    assert found.english_with_mix == pytest.approx(math.expm1(0.1), abs=0.03)
+    for rises, planted in ((found.english_with_own, 0.3), (found.english_with_mix, 0.1)):
+        assert rises.least <= rises.median <= rises.most
+        assert [*rises] == pytest.approx([math.expm1(planted)] * 3, abs=0.04)
+    low, high = found.mix_or_own.interval
+    assert low < found.mix_or_own.mean < high
+    assert abs(found.mix_or_own.mean) < 0.02
+    # That English pays is told by its size; nobody else does.
+    assert (found.others_with_own, found.others_with_mix) == ((), ())
     assert found.text.startswith(
         "wanda 0.5: by the criterion a language\u2019s own text loses measurably less than English text in 3 of 3 "
         "languages; own text mixed with English loses measurably less than English text in 3 of 3 languages. Of the "
@@ -60,6 +66,23 @@ def test_where_one_is_ahead_it_is_named(tmp_path):
         "Of the two, the mixture loses measurably less in German; own text loses measurably less in Arabic; in the "
         "others neither is measurably ahead (the mixture may lose up to 0.0"
     ) in found.text
+    ahead = 3 - found.mix_or_own.ahead
+    assert ahead in (1, 2)  # Arabic, and by chance Swahili
+    assert f"; by the numbers own text loses less in {ahead} of 3, on average by +0." in found.text
+
+
+def test_others_who_pay_are_named_with_what_makes_them(tmp_path):
+    """Arabic text costs German a fifth, with and without English; English is told of by its size."""
+
+    def nats(mixture, language):
+        return gains(0.5)(mixture, language) - 0.2 * (language == "de" and "ar" in mixture)
+
+    [found] = summary_of(tmp_path / "out", nats).own_or_mix
+    assert [of.partition("%")[0][:-1] for of in found.others_with_own] == ["German (perplexity +2"]
+    assert found.others_with_own[0].endswith(") with ar")
+    assert found.others_with_mix[0].endswith(") with ar+en")
+    own, mix = found.others_with_own[0], found.others_with_mix[0]
+    assert f"measurably worse off than with it: by own text {own}; by mixtures {mix}." in found.text
 
 
 def test_own_text_that_does_harm_is_told(tmp_path):
