@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from jaxprune.evaluation.intervals import Interval
-from jaxprune.evaluation.seed_spread import pool_spreads
+from jaxprune.evaluation.seed_spread import Spread, pool_spreads
 from jaxprune.evaluation.seeds import SeededDifference
 from jaxprune.studies.answers.criterion import alone
 from jaxprune.studies.answers.decision import Decision
@@ -102,32 +102,46 @@ def own_or_mix(
     """
     by_setting: dict[Setting, list[Decision]] = {}
     for decision in decisions:
-        if decision.english is not None and alone(measured, decision.language) not in (None, decision.english):
-            by_setting.setdefault(decision.setting, []).append(decision)
+        by_setting.setdefault(decision.setting, []).append(decision)
     every = tuple(comparisons)
-    found = [_of_setting(measured, setting, of, every) for setting, of in by_setting.items() if len(of) > 1]
+    found = [_of_setting(measured, setting, of, every) for setting, of in by_setting.items()]
     return tuple(of for of in found if of is not None)
 
 
 def _of_setting(
     measured: Measured, setting: Setting, decisions: Sequence[Decision], comparisons: tuple[Comparison, ...]
 ) -> OwnOrMix | None:
+    # How alike seeds matter is learnt from all languages, those too that are not compared here.
+    spreads = _spreads(measured, setting, decisions)
+    decisions = [of for of in decisions if of.english and alone(measured, of.language) not in (None, of.english)]
+    if len(decisions) < 2:
+        return None
     english = {of.language: of.english for of in decisions}
     own = {of.language: alone(measured, of.language) for of in decisions}
     mix = {of.language: _mixed(measured, setting, of) for of in decisions}
-    of_own = _contest(measured, decisions, own, english)
+    of_own = _contest(measured, decisions, spreads, own, english)
     if of_own is None:
         return None
     return OwnOrMix(
         setting=setting,
         own=of_own,
-        mix=_contest(measured, decisions, mix, english),
-        mix_or_own=_contest(measured, decisions, mix, own),
+        mix=_contest(measured, decisions, spreads, mix, english),
+        mix_or_own=_contest(measured, decisions, spreads, mix, own),
         english_with_own=_of_english(measured, comparisons, setting, english, own),
         english_with_mix=_of_english(measured, comparisons, setting, english, mix),
         others_with_own=_others(measured, comparisons, setting, english, own),
         others_with_mix=_others(measured, comparisons, setting, english, mix),
     )
+
+
+def _spreads(measured: Measured, setting: Setting, decisions: Sequence[Decision]) -> dict[str, Spread | None]:
+    """Returns what a seed changes in the criterion of each language."""
+    cells = measured.cells[setting].values()
+    values = [
+        of.criterion.values((cell.scores.get(of.language, {}) for cell in cells), measured.dense[of.language])
+        for of in decisions
+    ]
+    return dict(zip((of.language for of in decisions), pool_spreads(values), strict=True))
 
 
 def _mixed(measured: Measured, setting: Setting, decision: Decision) -> str | None:
@@ -137,12 +151,16 @@ def _mixed(measured: Measured, setting: Setting, decision: Decision) -> str | No
 
 
 def _contest(
-    measured: Measured, decisions: Sequence[Decision], first: dict[str, str | None], second: dict[str, str | None]
+    measured: Measured,
+    decisions: Sequence[Decision],
+    spreads: dict[str, Spread | None],
+    first: dict[str, str | None],
+    second: dict[str, str | None],
 ) -> Contest | None:
     found = {
         of.language: difference
         for of in decisions
-        if (difference := _difference(measured, of, first[of.language], second[of.language])) is not None
+        if (difference := _difference(measured, of, spreads, first[of.language], second[of.language])) is not None
     }
     if not found:
         return None
@@ -165,16 +183,17 @@ def _contest(
 
 
 def _difference(
-    measured: Measured, decision: Decision, first: str | None, second: str | None
+    measured: Measured,
+    decision: Decision,
+    spreads: dict[str, Spread | None],
+    first: str | None,
+    second: str | None,
 ) -> SeededDifference | None:
     cells, language = measured.cells[decision.setting], decision.language
     if first is None or second is None or first not in cells or second not in cells:
         return None
-    dense, criterion = measured.dense[language], decision.criterion
-    values = criterion.values((cell.scores.get(language, {}) for cell in cells.values()), dense)
-    [spread] = pool_spreads([values])
     a, b = (cells[name].scores.get(language, {}) for name in (first, second))
-    return criterion.difference(a, b, dense, spread=spread)
+    return decision.criterion.difference(a, b, measured.dense[language], spread=spreads[language])
 
 
 def _of_english(

@@ -51,6 +51,20 @@ def test_both_beat_english_and_are_not_told_apart(tmp_path):
     )
 
 
+def test_it_rests_on_the_tests_that_the_cards_rest_on(tmp_path):
+    """A card says how much more the mixture may lose than own text: the same number, from the same spread of seeds."""
+    summary = summary_of(tmp_path / "out", gains(0.49), seeds=(0, 1))
+    [found] = summary.own_or_mix
+    by_language = {of.language: of for of in summary.decisions}
+    for name in ("ar", "de", "sw"):
+        assert by_language[name].best.calibration == name
+    mixtures = [
+        of for name in ("ar", "de", "sw") for of in by_language[name].candidates if of.calibration == f"{name}+en"
+    ]
+    assert len(mixtures) == 3
+    assert found.mix_or_own.may_lose == pytest.approx(max(of.may_lose for of in mixtures), rel=1e-12)
+
+
 def test_where_one_is_ahead_it_is_named(tmp_path):
     def nats(mixture, language):
         # German is better off with the mixture, Arabic with itself; to Swahili nothing matters.
